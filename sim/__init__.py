@@ -1,0 +1,1 @@
+"""cocotb benches, the DPI shell and the simulator tool chain."""

@@ -1,0 +1,1 @@
+extern "C" int toolchain_cube(int value) { return value * value * value; }
