@@ -89,9 +89,11 @@ def table(results: list[dict]) -> str:
             faster, aim = m["times_faster"], m["aim"]
             reference = f"{m['reference']} {duration(m['reference_seconds'])}" if faster else ""
             verdict = "" if aim is None or faster is None else f"{aim:g} {'met' if faster >= aim else 'MISSED'}"
-            rows.append([m["name"], duration(m["seconds"]), reference, f"{faster:.3g}" if faster else "", verdict, m["note"]])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+            times = f"{faster:.3g}" if faster else ""
+            rows.append([m["name"], duration(m["seconds"]), reference, times, verdict, m["note"]])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    lines = ["| " + " | ".join(row) + " |" for row in padded]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 
@@ -131,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     write(options.out / "results.md", text + "\n")
     print(text)
     for result in results:
-        print(f"{result['benchmark']}: " + (result["error"] if "error" in result else f"peak memory {result['peak_memory_mb']} MB"))
+        print(f"{result['benchmark']}: " + (result.get("error") or f"peak memory {result['peak_memory_mb']} MB"))
     print(f"{report['machine']['processor']}, {report['machine']['cores']} cores")
     print(f"Written: {options.out / 'results.json'}, {options.out / 'results.md'}")
     return int(any("error" in result for result in results))

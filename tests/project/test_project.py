@@ -1,0 +1,189 @@
+"""The project as a whole: rooms and arrows, pins, make targets, what must not be in the tree."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# The rooms and the arrows of the design: what each may import, of the project itself.
+ARROWS = {
+    "model": set(),
+    "detector": set(),
+    "datapath": set(),
+    "train": {"model", "detector"},
+    "quantize": {"model", "detector", "train", "interchange", "datapath"},
+    "interchange": {"datapath"},
+    "codegen": {"datapath", "boards"},
+}
+# And what the lower rooms must not know at all.
+FOREIGN = {
+    "datapath": {"torch", "onnx", "qonnx", "brevitas", "jinja2", "scipy"},
+    "detector": {"torch", "onnx", "qonnx", "brevitas", "jinja2"},
+    "model": {"onnx", "qonnx", "brevitas", "jinja2"},
+    "codegen": {"torch", "onnx", "qonnx", "brevitas"},
+    "interchange": {"jinja2"},
+}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it; relative imports made absolute."""
+    package = list(path.relative_to(REPOSITORY).parent.parts)
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = base + (node.module.split(".") if node.module else [])
+            names |= {".".join([*base, alias.name]) for alias in node.names} | {".".join(base)}
+    return names
+
+
+def room_files(room: str) -> list[Path]:
+    return sorted((REPOSITORY / "venom_hw" / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", sorted(ARROWS))
+def test_arrows_never_run_back_up(room):
+    files = room_files(room)
+    assert files, f"venom_hw/{room} has no Python file"
+    allowed = ARROWS[room] | {room}
+    wrong = [
+        f"{path.relative_to(REPOSITORY)} imports {name}"
+        for path in files
+        for name in sorted(imported_names(path))
+        if name.startswith("venom_hw.") and name.split(".")[1] not in allowed
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", sorted(FOREIGN))
+def test_rooms_do_not_know_what_is_not_theirs(room):
+    wrong = [
+        f"{path.relative_to(REPOSITORY)} imports {name}"
+        for path in room_files(room)
+        for name in sorted(imported_names(path))
+        if name.split(".")[0] in FOREIGN[room]
+    ]
+    assert not wrong
+
+
+def test_the_reader_of_arrows_sees_relative_and_nested_imports(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "REPOSITORY", tmp_path)
+    folder = tmp_path / "venom_hw" / "datapath"
+    folder.mkdir(parents=True)
+    source = folder / "bad.py"
+    source.write_text("def f():\n    from ..model import scan\n    import torch.nn\nfrom .fixed import A\n")
+    assert {"venom_hw.model", "torch.nn", "venom_hw.datapath.fixed.A"} <= imported_names(source)
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Files of the repository (git's list, or the tree itself where there is no git)."""
+    if shutil.which("git") and (REPOSITORY / ".git").exists():
+        listed = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--", *patterns], capture_output=True, text=True
+        )
+        if listed.returncode == 0:
+            return [REPOSITORY / name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+    skipped = {".venv", ".git", "build"}
+    return [
+        path
+        for pattern in patterns
+        for path in REPOSITORY.rglob(pattern)
+        if path.is_file() and not skipped & set(path.relative_to(REPOSITORY).parts)
+    ]
+
+
+def test_nothing_reads_or_writes_pickle():
+    forbidden = re.compile(
+        r"^\s*(import|from)\s+(pickle|cloudpickle|dill|joblib|shelve)\b|\btorch\.(load|save)\(|allow_pickle\s*=\s*True",
+        re.MULTILINE,
+    )
+    wrong = {
+        str(path.relative_to(REPOSITORY)): match.group(0)
+        for path in tracked("*.py")
+        if path != Path(__file__).resolve() and (match := forbidden.search(path.read_text(encoding="utf-8")))
+    }
+    assert not wrong
+
+
+def test_no_path_of_one_machine_is_in_the_tree():
+    personal = re.compile(rb"(?<![\w.~-])/(home|root|work|Users)/\w+")
+    wrong = [
+        f"{path.relative_to(REPOSITORY)}: {match.group(0).decode()}"
+        for path in tracked("*")
+        if path != Path(__file__).resolve() and (match := personal.search(path.read_bytes()))
+    ]
+    assert not wrong
+
+
+def test_no_file_is_large():
+    assert not [str(path) for path in tracked("*") if path.stat().st_size > 2_000_000]
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_every_requirement_is_pinned_in_the_constraints():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", pin) for pin in pins), "a pin must be name==version"
+    pinned = {distribution(pin): pin.split("==")[1] for pin in pins}
+    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        name = distribution(requirement)
+        assert name in pinned, f"{requirement} is not in constraints.txt"
+        if "==" in requirement:
+            assert requirement.endswith("==" + pinned[name])
+    assert pinned["torch"] == "2.13.0"
+
+
+TARGETS = ["hls", "sim", "test", "test-full", "golden", "bench", "train", "quantize", "lint", "clean"]
+
+
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    for name in ("BOARD", "MODEL", "DATA", "OUT", "WAVES", "PRESET", "ARGS"):
+        clean.pop(name, None)
+    return subprocess.run(
+        [shutil.which("make"), *arguments], cwd=REPOSITORY, env=clean | environment, capture_output=True, text=True
+    )
+
+
+def test_make_help_lists_every_target():
+    printed = make("help")
+    assert printed.returncode == 0, printed.stderr
+    for target in TARGETS:
+        assert re.search(rf"^  make {target} +\S", printed.stdout, re.MULTILINE), target
+    assert "rfsoc4x2 zcu111" in printed.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, command",
+    [
+        (["hls"], "-m venom_hw.hls --board rfsoc4x2"),
+        (["hls", "BOARD=zcu111", "MODEL=m.safetensors"], "-m venom_hw.hls --board zcu111 --model m.safetensors"),
+        (["sim", "WAVES=1"], "sim/run.py --board rfsoc4x2 --waves"),
+        (["sim", "WAVES=0"], "sim/run.py --board rfsoc4x2"),
+        (["train", "PRESET=inhf", "DATA=d", "OUT=o"], "-m venom_hw.train --preset inhf --data d --out o"),
+        (["quantize", "MODEL=m", "DATA=d", "OUT=o"], "-m venom_hw.quantize --model m --data d --out o"),
+    ],
+)
+def test_variables_reach_the_command(arguments, command):
+    printed = make("--dry-run", *arguments)
+    assert printed.returncode == 0, printed.stderr
+    commands = [" ".join(line.split()[1:]) for line in printed.stdout.splitlines()]
+    assert command in commands
+
+
+@pytest.mark.parametrize("script", [".ci/run", "tools/check_environment.sh", "tools/verilator/verilator"])
+def test_scripts_are_executable(script):
+    assert os.access(REPOSITORY / script, os.X_OK)
