@@ -1,0 +1,137 @@
+"""PyTorch (Brevitas) module -> QONNX file, with the checks that the exporter itself does not make.
+
+The dynamo exporter can lose quantisers silently, writes absolute paths into the nodes' metadata, and can leave external data
+behind; :func:`export_graph` refuses the first and removes the others, so that two exports of one model are the same bytes.
+Facts and traps: ``spec/qonnx_step.md`` section 3.
+"""
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from brevitas.export import export_qonnx
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from torch import nn
+
+OPSET = 18
+KEPT_METADATA = "pkg.torch.onnx.name_scopes"
+QUANT_DOMAIN = "qonnx.custom_op.general"
+
+
+class ExportError(RuntimeError):
+    """The exported graph is not the module: quantisers were lost, an input is missing, or data went to another file."""
+
+
+def count_quantisers(module: nn.Module) -> int:
+    """Number of enabled Brevitas quantisers in a module."""
+    return sum(isinstance(m, QuantProxyFromInjector) and bool(m.is_quant_enabled) for m in module.modules())
+
+
+def quant_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The Quant nodes of a graph, in order."""
+    return [n for n in model.graph.node if n.op_type == "Quant" and n.domain == QUANT_DOMAIN]
+
+
+def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str | os.PathLike, *, inputs: Sequence[str],
+                 outputs: Sequence[str], metadata: Mapping[str, str]) -> Path:
+    """Write ``module`` as one self-contained QONNX file (float32, opset 18, dynamic first dimension ``batch``).
+
+    ``examples``: one tensor an input, float32, batch of at least 2.  ``metadata``: model properties (str -> str).
+    Raises ExportError when the number of Quant nodes differs from the number of quantisers.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    batch = torch.export.Dim("batch", min=2, max=1 << 20)
+    dynamic = tuple({0: batch} for _ in examples)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scratch = Path(folder) / "graph.onnx"
+        variadic = any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values())
+        shapes = (dynamic[0], tuple(dynamic[1:])) if variadic else dynamic
+        export_qonnx(module, args=tuple(examples), export_path=str(scratch), dynamo=True, optimize=True, opset_version=OPSET,
+                     external_data=False, keep_initializers_as_inputs=False, input_names=list(inputs),
+                     output_names=list(outputs), dynamic_shapes=shapes)
+        model = onnx.load(scratch)
+    clean(model)
+    name_tensors(model)
+    expected, found = count_quantisers(module), len(quant_nodes(model))
+    if expected != found:
+        raise ExportError(f"{path.name}: {expected} quantisers in the model but {found} Quant nodes in the file")
+    names = [v.name for v in model.graph.input], [v.name for v in model.graph.output]
+    if names != (list(inputs), list(outputs)):
+        raise ExportError(f"{path.name}: graph has inputs {names[0]} and outputs {names[1]}, expected {list(inputs)} and {list(outputs)}")
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
+        raise ExportError(f"{path.name}: initialisers were written to external data")
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, str(value)
+    model.producer_name, model.producer_version = "venom-hw", ""
+    data = model.SerializeToString(deterministic=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+    return path
+
+
+def quant_name(node: onnx.NodeProto) -> str:
+    """Module path of a Quant node (``layers.0.q_h``), from the exporter's name scopes; '' when there is none."""
+    for entry in node.metadata_props:
+        if entry.key == KEPT_METADATA:
+            scopes = [s for s in ast.literal_eval(entry.value) if s.endswith(".act_quant")]
+            return scopes[-1].removesuffix(".act_quant") if scopes else ""
+    return ""
+
+
+def name_tensors(model: onnx.ModelProto) -> None:
+    """Readable names: a Quant node and its output after its module (``layers.0.q_xi``), lifted scalars ``constant_<n>``.
+
+    Graph inputs and outputs keep their names.  Raises ExportError when two Quant nodes come from one module.
+    """
+    graph = model.graph
+    fixed = {v.name for v in [*graph.input, *graph.output]}
+    renamed: dict[str, str] = {}
+    seen: set[str] = set()
+    for node in quant_nodes(model):
+        name = quant_name(node)
+        if not name or name in seen:
+            raise ExportError(f"Quant node '{node.name}' (module '{name}'): every quantiser must be used at exactly one place")
+        seen.add(name)
+        node.name = name
+        if node.output[0] not in fixed:
+            renamed[node.output[0]] = name
+    lifted = [t.name for t in graph.initializer if "lifted_tensor" in t.name]
+    renamed |= {name: f"constant_{k}" for k, name in enumerate(lifted)}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for k, name in enumerate(names):
+                names[k] = renamed.get(name, name)
+    for value in [*graph.value_info, *graph.initializer]:
+        value.name = renamed.get(value.name, value.name)
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Remove local paths, stack traces and exporter text; of the nodes' metadata only the module path survives."""
+    for node in model.graph.node:
+        kept = [(p.key, p.value) for p in node.metadata_props if p.key == KEPT_METADATA]
+        del node.metadata_props[:]
+        for key, value in kept:
+            entry = node.metadata_props.add()
+            entry.key, entry.value = key, value
+        node.doc_string = ""
+    graph = model.graph
+    del graph.metadata_props[:]
+    graph.doc_string = model.doc_string = ""
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        del value.metadata_props[:]
+    for tensor in graph.initializer:
+        del tensor.metadata_props[:]
