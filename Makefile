@@ -79,8 +79,9 @@ tools:
 # torch first and alone, so that its own index is asked for nothing else. An unreachable index costs a few seconds.
 $(STAMP): pyproject.toml constraints.txt
 	@PYTHON="$(PYTHON)" sh tools/check_environment.sh build python
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt --no-deps torch
-	$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
+	@echo "Setting up $(VENV) with the pinned packages (a few minutes, only when pyproject.toml or constraints.txt change)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt --no-deps torch
+	@$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
 	@$(PY) -m pip check
 	@touch $@
