@@ -1,0 +1,58 @@
+"""Write a simulated data set in the laboratory's folder format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import DataError
+from .folder import FORMAT, read_metadata, write_line, write_metadata
+from .presets import DetectorPreset
+from .simulator import simulate_line
+from .wavelength import line_label, photon_energy, wavelength_of
+
+NOISE_TRACES = 1000
+
+
+def describe(preset: DetectorPreset, wavelengths_nm, pulses: int, seed: int) -> dict:
+    """metadata.json of a simulated folder (the files hold centred counts, hence centre (0, 0))."""
+    return {"format": FORMAT, "simulated": True, "preset": preset.name, "version": preset.version, "seed": seed,
+            "pulses": pulses, "sample_rate_hz": preset.sample_rate_hz, "counts_per_unit": preset.counts_per_unit,
+            "centre": [0.0, 0.0], "tau_s": preset.window_tau_s, "lines": [line_label(w) for w in wavelengths_nm],
+            "loop_radius_counts": preset.loop_radius * preset.counts_per_unit, "parameters": preset.to_dict()}
+
+
+def generate_folder(preset: DetectorPreset, folder: Path, pulses: int, seed: int, energies_ev=None, force=False,
+                    progress=None) -> list[Path]:
+    """Simulate every line (or the given photon energies, eV) and write the folder; returns the files written.
+
+    A folder that already holds exactly this data set is left alone (returns []); one that holds another is an
+    error unless `force`. metadata.json is written last, so a folder with one is complete.
+    """
+    folder = Path(folder)
+    wavelengths = list(preset.wavelengths_nm) if energies_ev is None else [wavelength_of(e) for e in energies_ev]
+    metadata = describe(preset, wavelengths, pulses, seed)
+    found = read_metadata(folder)
+    if not force and found:
+        if {**found, "parameters": None} == {**metadata, "parameters": None}:
+            return []
+        raise DataError(folder / "metadata.json", None, "another data set is here", "an empty folder, or --force")
+    if folder.is_dir() and not found and not force and any(folder.glob("*nm.npz")):
+        wanted = {f"{line_label(w)}.npz" for w in wavelengths}
+        other = [p.name for p in folder.glob("*nm.npz") if p.name not in wanted]
+        if other:
+            raise DataError(folder, None, f"other data are here ({other[0]})", "an empty folder, or --force")
+    if force and folder.is_dir():  # only what a simulation wrote
+        for name in [*(f"{label}.npz" for label in found.get("lines", [])), "noise.npz", "metadata.json"]:
+            if found.get("simulated"):
+                (folder / name).unlink(missing_ok=True)
+    written = []
+    for wavelength in wavelengths:
+        traces = simulate_line(preset, photon_energy(wavelength), pulses, seed, progress)
+        path = folder / f"{line_label(wavelength)}.npz"
+        write_line(path, i_trace=traces.i_trace, q_trace=traces.q_trace, mask=traces.mask,
+                   peak_heights=traces.peak_heights)
+        written.append(path)
+    noise = simulate_line(preset, 0.0, min(pulses, NOISE_TRACES), seed, progress)
+    write_line(folder / "noise.npz", i_trace=noise.i_trace, q_trace=noise.q_trace)
+    write_metadata(folder, metadata)
+    return [*written, folder / "noise.npz", folder / "metadata.json"]

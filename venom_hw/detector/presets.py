@@ -1,0 +1,92 @@
+"""Versioned descriptions of simulated detectors.
+
+A preset is data only: change a number and you change `version`, because data sets and checkpoints name it.
+Values start from MKIDReadoutAnalysis (Qi, Qc, f0, 1/Qi per frequency shift) and from the real PtSi pulses
+(decay, peak phase, noise spectrum); what is not published is tuned so that optimal filters have the resolving
+powers of Zobrist 2019 (PtSi) and 2022 (InHf), in eV, as a synthetic target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class DetectorPreset:
+    """One simulated MKID pixel with its readout. SI units unless the name says otherwise."""
+
+    name: str
+    version: int
+    wavelengths_nm: tuple[float, ...]
+    sample_rate_hz: float
+    n_samples: int          # raw samples a trace
+    arrival_index: int      # raw sample of the photon's arrival (plus jitter of one sample)
+    window_tau_s: float     # decay time that sets the window (metadata.json, key tau_s)
+    # resonator
+    f0_hz: float
+    qi: float
+    qc: float
+    asymmetry: float        # xa of the reference S21
+    swenson_a: float        # non-linearity parameter at the quiescent Q; bifurcation at 0.77
+    gain_phase_rad: float   # rotation of the loop in the I/Q plane
+    # quasi-particles
+    shift_per_ev: float     # fractional frequency shift of one eV at the pulse's start
+    loss_ratio: float       # d(1/Qi) / (2 df/f)
+    tau_rise_s: float
+    tau_s: float            # late, linear decay
+    recombination: float    # tau_s * bimolecular rate, per eV: early decay is faster by (1 + recombination * E)
+    hotspot_fraction: float  # excess fast component, of the slow component's amplitude
+    hotspot_scatter: float   # its rms from photon to photon (absorption site)
+    tau_hotspot_s: float
+    # energy scatter before the quasi-particles are counted
+    fano_ev: float          # variance = fano_ev * E   (Fano statistics and phonon loss)
+    site_scatter: float     # rms = site_scatter * E   (response varies with the absorption site)
+    # noise
+    tls_at_1hz: float       # one-sided PSD of df/f at 1 Hz, 1/Hz, falling as 1/f
+    tls_floor_hz: float     # below this frequency the drift is calibrated out
+    white_phase_psd: float  # one-sided PSD of amplifier noise seen as phase on the quiescent loop, rad^2/Hz
+    # digitiser
+    counts_per_unit: float  # ADC counts per unit |S21|, a power of two
+    pileup_fraction: float  # traces with a second photon (flagged False in `mask`)
+
+    @property
+    def q(self) -> float:
+        """Loaded quality factor of the quiescent resonator."""
+        return 1.0 / (1.0 / self.qi + 1.0 / self.qc)
+
+    @property
+    def ring_time_s(self) -> float:
+        """Amplitude ring-down time Q / (pi f0)."""
+        return self.q / (3.141592653589793 * self.f0_hz)
+
+    @property
+    def loop_radius(self) -> float:
+        """Radius of the resonance circle in units of |S21|."""
+        return self.q / (2.0 * self.qc)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+PTSI = DetectorPreset(
+    name="ptsi", version=1, wavelengths_nm=(808.0, 920.0, 980.0, 1120.0, 1310.0),
+    sample_rate_hz=2.0e6, n_samples=1000, arrival_index=490, window_tau_s=46.4e-6,
+    f0_hz=4.0012e9, qi=200e3, qc=15e3, asymmetry=1e-9, swenson_a=0.15, gain_phase_rad=0.6,
+    shift_per_ev=4.6e-5, loss_ratio=0.08, tau_rise_s=1.0e-6, tau_s=38e-6, recombination=0.25,
+    hotspot_fraction=0.25, hotspot_scatter=0.06, tau_hotspot_s=6e-6,
+    fano_ev=2.0e-4, site_scatter=0.012,
+    tls_at_1hz=1.3e-13, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
+    counts_per_unit=16384.0, pileup_fraction=0.01)
+
+INHF = DetectorPreset(
+    name="inhf", version=1,
+    wavelengths_nm=(254.0, 405.9, 532.0, 663.1, 813.7, 916.8, 978.6, 1120.0, 1200.0, 1310.0),
+    sample_rate_hz=0.8e6, n_samples=2200, arrival_index=480, window_tau_s=416e-6,
+    f0_hz=4.0012e9, qi=200e3, qc=15e3, asymmetry=1e-9, swenson_a=0.10, gain_phase_rad=-0.9,
+    shift_per_ev=1.8e-5, loss_ratio=0.06, tau_rise_s=6.0e-6, tau_s=400e-6, recombination=0.06,
+    hotspot_fraction=0.10, hotspot_scatter=0.02, tau_hotspot_s=40e-6,
+    fano_ev=1.5e-4, site_scatter=0.006,
+    tls_at_1hz=1.0e-14, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
+    counts_per_unit=16384.0, pileup_fraction=0.01)
+
+PRESETS: dict[str, DetectorPreset] = {p.name: p for p in (PTSI, INHF)}

@@ -1,0 +1,118 @@
+"""Pulses of a simulated MKID: photons in, centred int16 I/Q counts out, as the laboratory's npz files hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .noise import amplifier_noise, tls_noise
+from .presets import DetectorPreset
+from .quasiparticles import pulse_shape, scatter_energy
+from .resonator import loop_centre, ring_down, s21
+
+CHUNK = 500  # traces made at a time; part of the seeding, so do not change it without a new preset version
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Raw traces of one line: int16 centred counts (N, n_samples), good-pulse mask (N,), filtered heights (N,) rad."""
+
+    i_trace: np.ndarray
+    q_trace: np.ndarray
+    mask: np.ndarray
+    peak_heights: np.ndarray
+
+
+def clean_response(preset: DetectorPreset, energy_ev, arrival=0.0, hotspot=None, tls=0.0, second=None):
+    """Noise-free centred response, complex (N, n_samples), in counts.
+
+    energy_ev, arrival (raw samples after `arrival_index`), hotspot: scalars or (N,). `tls`: df/f added to the shift.
+    `second`: optional (energy, start sample) of a piled-up photon, each (N,); energy 0 where there is none.
+    """
+    energy = np.atleast_1d(np.asarray(energy_ev, np.float32))[:, None]
+    arrival = np.broadcast_to(np.asarray(arrival, np.float32), energy.shape[:1])[:, None]
+    if hotspot is None:
+        hotspot = preset.hotspot_fraction
+    hotspot = np.broadcast_to(np.asarray(hotspot, np.float32), energy.shape[:1])[:, None]
+    step = np.float32(1.0 / preset.sample_rate_hz)
+    index = np.arange(preset.n_samples, dtype=np.float32)
+    density = pulse_shape(preset, energy, (index - preset.arrival_index - arrival) * step, hotspot)
+    if second is not None:
+        rows = np.flatnonzero(second[0] > 0)
+        if len(rows):
+            start = second[1][rows, None].astype(np.float32)
+            density[rows] += pulse_shape(preset, second[0][rows, None].astype(np.float32), (index - start) * step,
+                                         hotspot[rows])
+    shift = density * np.float32(preset.shift_per_ev)
+    loss = shift * np.float32(2.0 * preset.loss_ratio)
+    z = s21(preset, shift + tls, loss)
+    z = ring_down(preset, z) - np.complex64(loop_centre(preset))
+    return z * np.complex64(preset.counts_per_unit * np.exp(1j * preset.gain_phase_rad))
+
+
+def phase(preset: DetectorPreset, z):
+    """Phase in rad about the loop centre relative to the quiescent point, positive for a photon; wraps at -pi/2."""
+    rest = -np.exp(1j * preset.gain_phase_rad)  # the quiescent point lies opposite to the off-resonance point
+    sign = _pulse_sign(preset)
+    turned = z * np.complex64(1.0 / (rest * np.exp(1j * sign * np.pi / 2)))
+    return sign * np.angle(turned) + np.pi / 2
+
+
+@lru_cache(maxsize=8)
+def _pulse_sign(preset: DetectorPreset) -> float:
+    z = clean_response(preset, min(1.0, 1.0 / (4 * preset.q * preset.shift_per_ev)))[0]
+    return float(np.sign(np.angle(z[preset.arrival_index + 20] / z[0])))
+
+
+@lru_cache(maxsize=8)
+def _height_filter(preset: DetectorPreset) -> np.ndarray:
+    """Filter for `peak_heights`: noise-free phase template at the middle line, mean free, unit response (n_samples,)."""
+    middle = float(np.median([1239.841984 / w for w in preset.wavelengths_nm]))
+    template = phase(preset, clean_response(preset, middle))[0].astype(float)
+    template = template / template.max()
+    kernel = template - template.mean()
+    return kernel / (kernel @ template)
+
+
+def peak_heights(preset: DetectorPreset, z) -> np.ndarray:
+    """Filtered response of each trace, rad, negative as in the laboratory's files (largest of five lags)."""
+    kernel, theta = _height_filter(preset), phase(preset, z)
+    lags = [np.roll(kernel, k) for k in range(-2, 3)]
+    return -(theta @ np.stack(lags, 1)).max(axis=1)
+
+
+def simulate_chunk(preset: DetectorPreset, energy_ev: float, n: int, rng: np.random.Generator) -> Traces:
+    """`n` traces of photons of one energy (eV); energy 0 gives noise traces."""
+    energy = np.full(n, float(energy_ev))
+    deposited = np.maximum(scatter_energy(preset, energy, rng), 0.0)
+    arrival = rng.uniform(-0.5, 0.5, n)
+    hotspot = preset.hotspot_fraction + preset.hotspot_scatter * rng.standard_normal(n)
+    piled = rng.random(n) < (preset.pileup_fraction if energy_ev > 0 else 0.0)
+    second = (np.where(piled, energy_ev, 0.0), rng.uniform(0, preset.n_samples, n))
+    tls = tls_noise(preset, n, preset.n_samples, rng)
+    z = clean_response(preset, deposited, arrival, hotspot, tls, second)
+    noise = amplifier_noise(preset, n, preset.n_samples, rng)
+    z += noise * np.complex64(preset.counts_per_unit)
+    heights = peak_heights(preset, z)
+    counts = np.rint(z.view(np.float32).reshape(n, -1, 2))
+    counts = np.clip(counts, -32768, 32767).astype(np.int16)
+    return Traces(np.ascontiguousarray(counts[..., 0]), np.ascontiguousarray(counts[..., 1]), ~piled, heights)
+
+
+def simulate_line(preset: DetectorPreset, energy_ev: float, pulses: int, seed: int, progress=None) -> Traces:
+    """`pulses` traces of one photon energy, eV. The same (preset, energy, seed) gives the same traces; a longer run
+    begins with the shorter one's. `progress` is called with the number of traces made after each chunk."""
+    out = Traces(np.empty((pulses, preset.n_samples), np.int16), np.empty((pulses, preset.n_samples), np.int16),
+                 np.empty(pulses, bool), np.empty(pulses))
+    for first in range(0, pulses, CHUNK):
+        key = (int(round(energy_ev * 1e6)), first // CHUNK)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+        part = simulate_chunk(preset, energy_ev, CHUNK, rng)
+        last = min(first + CHUNK, pulses)
+        for name in ("i_trace", "q_trace", "mask", "peak_heights"):
+            getattr(out, name)[first:last] = getattr(part, name)[:last - first]
+        if progress is not None:
+            progress(last - first)
+    return out
