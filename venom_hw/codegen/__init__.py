@@ -1,0 +1,1 @@
+"""Renders a datapath through `templates/` to projects, and the stimuli that drive every rendering."""
