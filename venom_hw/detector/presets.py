@@ -72,10 +72,10 @@ PTSI = DetectorPreset(
     name="ptsi", version=1, wavelengths_nm=(808.0, 920.0, 980.0, 1120.0, 1310.0),
     sample_rate_hz=2.0e6, n_samples=1000, arrival_index=490, window_tau_s=46.4e-6,
     f0_hz=4.0012e9, qi=200e3, qc=15e3, asymmetry=1e-9, swenson_a=0.15, gain_phase_rad=0.6,
-    shift_per_ev=4.6e-5, loss_ratio=0.08, tau_rise_s=1.0e-6, tau_s=38e-6, recombination=0.25,
-    hotspot_fraction=0.25, hotspot_scatter=0.06, tau_hotspot_s=6e-6,
-    fano_ev=2.0e-4, site_scatter=0.012,
-    tls_at_1hz=1.3e-13, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
+    shift_per_ev=6.4e-5, loss_ratio=0.08, tau_rise_s=1.0e-6, tau_s=42.3e-6, recombination=0.35,
+    hotspot_fraction=0.25, hotspot_scatter=0.045, tau_hotspot_s=6e-6,
+    fano_ev=2.0e-4, site_scatter=0.009,
+    tls_at_1hz=0.4e-13, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
     counts_per_unit=16384.0, pileup_fraction=0.01)
 
 INHF = DetectorPreset(
@@ -83,10 +83,10 @@ INHF = DetectorPreset(
     wavelengths_nm=(254.0, 405.9, 532.0, 663.1, 813.7, 916.8, 978.6, 1120.0, 1200.0, 1310.0),
     sample_rate_hz=0.8e6, n_samples=2200, arrival_index=480, window_tau_s=416e-6,
     f0_hz=4.0012e9, qi=200e3, qc=15e3, asymmetry=1e-9, swenson_a=0.10, gain_phase_rad=-0.9,
-    shift_per_ev=1.8e-5, loss_ratio=0.06, tau_rise_s=6.0e-6, tau_s=400e-6, recombination=0.06,
+    shift_per_ev=1.8e-5, loss_ratio=0.06, tau_rise_s=6.0e-6, tau_s=380e-6, recombination=0.06,
     hotspot_fraction=0.10, hotspot_scatter=0.02, tau_hotspot_s=40e-6,
     fano_ev=1.5e-4, site_scatter=0.006,
-    tls_at_1hz=1.0e-14, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
+    tls_at_1hz=1.25e-14, tls_floor_hz=10.0, white_phase_psd=1.0e-9,
     counts_per_unit=16384.0, pileup_fraction=0.01)
 
 PRESETS: dict[str, DetectorPreset] = {p.name: p for p in (PTSI, INHF)}
