@@ -188,7 +188,8 @@ class GraphBuilder:
         name = f"{op}_{self._count[op]}"
         return name if name not in self.facts else self._fresh(op)
 
-    def _keep(self, array) -> str:
+    def keep(self, array) -> str:
+        """Adds a constant array; its key."""
         array = np.asarray(array)
         if not np.issubdtype(array.dtype, np.integer):
             raise DatapathError(f"constants are integers, not {array.dtype}")
@@ -217,11 +218,11 @@ class GraphBuilder:
         self.states[state] = following
 
     def constant(self, integers, type_: FixedType, *, name: str | None = None) -> str:
-        return self._add("constant", attrs={"key": self._keep(integers)}, name=name, type_=type_)
+        return self._add("constant", attrs={"key": self.keep(integers)}, name=name, type_=type_)
 
     def constmatmul(self, x: str, weights, weights_type: FixedType, *, name: str | None = None) -> str:
         """x (..., K) times weights (R, K), integers of `weights_type` (frac an int or one a row (R,))."""
-        attrs = {"weights": self._keep(weights), "weights_type": weights_type.to_dict()}
+        attrs = {"weights": self.keep(weights), "weights_type": weights_type.to_dict()}
         return self._add("constmatmul", (x,), attrs, name)
 
     def matmul(self, a: str, b: str, *, name: str | None = None) -> str:
@@ -243,7 +244,7 @@ class GraphBuilder:
         """One entry for each code from the smallest on: (E,), or (E, *elem) with elem broadcasting to the code."""
         entries = np.asarray(entries)
         shape = np.broadcast_shapes(self.facts[code].shape, entries.shape[1:])
-        return self._add("table", (code,), {"entries": self._keep(entries)}, name, type_, shape)
+        return self._add("table", (code,), {"entries": self.keep(entries)}, name, type_, shape)
 
     def requantise(
         self,
@@ -284,6 +285,12 @@ class GraphBuilder:
 
     def reshape(self, x: str, shape: Sequence[int], *, name: str | None = None) -> str:
         return self._add("reshape", (x,), {"shape": [int(s) for s in shape]}, name)
+
+    def readd(self, node: Node) -> str:
+        """A node of another graph, its derived type derived anew from this graph's operands."""
+        call = call_of(node, tuple(self.facts[i] for i in node.inputs), self.constants, self.max_steps)
+        self.stage = node.stage
+        return self._add(node.op, node.inputs, node.attrs, node.name, call.type, call.shape)
 
     def build(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, checked (`Graph.facts`).

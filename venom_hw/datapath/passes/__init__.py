@@ -1,0 +1,1 @@
+"""Passes over the graph: plain functions, one a file."""
