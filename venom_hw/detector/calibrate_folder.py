@@ -66,7 +66,8 @@ def _centre_and_scale(folder: Path, metadata: dict, lines, integers: bool, given
         try:
             i, q = (float(x) for x in stored)
         except (TypeError, ValueError):
-            raise DataError(Path(folder) / "metadata.json", "centre", repr(stored), "[i, q] in the files' units") from None
+            raise DataError(Path(folder) / "metadata.json", "centre", repr(stored),
+                            "[i, q] in the files' units") from None
         centre = complex(i, q)
     elif metadata.get("format") == FORMAT:
         centre = 0j
@@ -80,7 +81,8 @@ def _centre_and_scale(folder: Path, metadata: dict, lines, integers: bool, given
     return (centre.real, centre.imag), float(2.0 ** np.floor(np.log2(HALF_RANGE / reach)))
 
 
-def scan_folder(folder: Path, metadata: dict, rate: float, peak_sigma: float, window: Window | None, good) -> FolderScan:
+def scan_folder(folder: Path, metadata: dict, rate: float, peak_sigma: float, window: Window | None,
+                good) -> FolderScan:
     """Look at up to 500 good pulses of each line. `good(line, peak_sigma)` gives their indices."""
     lines, sizes, kinds = [], [], []
     for _, path in line_files(folder):

@@ -77,8 +77,8 @@ def _to_counts(windows, path) -> np.ndarray:
     counts = np.rint(np.stack(windows, -1))
     clipped = np.abs(counts) > 32767
     if clipped.mean() > MAX_CLIPPED:
-        raise DataError(path, None, f"{100 * clipped.mean():.2g} % of the samples do not fit into int16 at this window's "
-                        "centre and counts_per_unit", "the detector and gain that the window was made for")
+        raise DataError(path, None, f"{100 * clipped.mean():.2g} % of the samples do not fit into int16 at this "
+                        "window's centre and counts_per_unit", "the detector and gain that the window was made for")
     return np.clip(counts, -32768, 32767).astype(np.int16)
 
 
@@ -134,8 +134,8 @@ def load_pulse_set(folder, *, downsample: int = 4, n_tau: float = 5.0, n_pre: in
     MAD clip on peak heights (`peak_sigma`, 0 for none), anti-aliased FIR decimation by `downsample`, a window of
     n_pre + round(n_tau * tau * rate) samples about each raw trace's peak (`full`: the whole trace), int16 counts.
     The decay time comes from metadata.json (tau_s), else from a fit to the mean pulse. A given `window` (from a
-    checkpoint) wins over all of these. Floats in volts are centred on the fitted resonance loop and scaled by a power of
-    two so that int16 is about half used. The raw sample rate comes from `sample_rate_hz`, else from metadata.json,
+    checkpoint) wins over all of these. Floats in volts are centred on the fitted resonance loop and scaled by a power
+    of two so that int16 is about half used. The raw sample rate comes from `sample_rate_hz`, else from metadata.json,
     else from the window. Raises DataError.
     """
     folder = Path(folder)
@@ -156,8 +156,9 @@ def load_pulse_set(folder, *, downsample: int = 4, n_tau: float = 5.0, n_pre: in
                       np.asarray(line.peak_heights[used], float), lengths, line_label(wavelength)))
     join = [np.concatenate([p[k] for p in parts]) for k in range(5)]
     labels = [p[5] for p in parts]
-    return PulseSet(join[0], join[1], join[2], labels, _stored_resolving_power(folder, metadata, labels), join[3], join[4],
-                    window, _noise_windows(folder, window, scan), metadata)
+    return PulseSet(counts=join[0], energies=join[1], wl_ids=join[2], wl_labels=labels, peak_heights=join[3],
+                    lengths=join[4], opt_R=_stored_resolving_power(folder, metadata, labels), window=window,
+                    noise=_noise_windows(folder, window, scan), source=metadata)
 
 
 def _stored_resolving_power(folder: Path, metadata: dict, labels: list[str]) -> dict[str, float] | None:
@@ -192,7 +193,7 @@ def normalisation(pulses: PulseSet, index=None) -> dict:
 
 
 def stratified_split(wl_ids, fraction: float = 0.15, seed: int = 0):
-    """(train_idx, val_idx), sorted: `fraction` of each line is held out (at least one pulse of a line of two or more)."""
+    """(train_idx, val_idx), sorted: `fraction` of each line is held out (at least one pulse of a line with several)."""
     wl_ids = np.asarray(wl_ids)
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction {fraction}: expected 0 <= fraction < 1")

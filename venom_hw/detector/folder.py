@@ -82,7 +82,8 @@ def line_files(folder: Path) -> list[tuple[float, Path]]:
     lines = sorted((parse_wavelength(p), p) for p in files)
     for (first, path), (second, other) in zip(lines, lines[1:], strict=False):
         if first == second:
-            raise DataError(other, None, f"the wavelength {second:g} nm again", f"one file a line (there is {path.name})")
+            raise DataError(other, None, f"the wavelength {second:g} nm again",
+                            f"one file a line (there is {path.name})")
     return lines
 
 

@@ -28,6 +28,14 @@ def tls_noise(preset: DetectorPreset, n_traces: int, n_samples: int, rng: np.ran
     return noise
 
 
+def phase_psd(preset: DetectorPreset, frequency_hz):
+    """One-sided PSD of the quiescent phase in rad^2/Hz: TLS noise through d(theta)/d(df/f) = 4Q and the ring-down,
+    plus amplifier noise. `frequency_hz` > 0."""
+    f = np.asarray(frequency_hz, float)
+    low_pass = 1.0 / (1.0 + (2.0 * np.pi * f * preset.ring_time_s) ** 2)
+    return (4.0 * preset.q) ** 2 * preset.tls_at_1hz / f * low_pass + preset.white_phase_psd
+
+
 def amplifier_noise(preset: DetectorPreset, n_traces: int, n_samples: int, rng: np.random.Generator):
     """White complex noise, complex64 (n_traces, n_samples), in units of |S21|, equal in both quadratures."""
     sigma = np.float32(preset.loop_radius * np.sqrt(preset.white_phase_psd * preset.sample_rate_hz / 2.0))

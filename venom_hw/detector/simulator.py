@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from .noise import amplifier_noise, tls_noise
+from .noise import amplifier_noise, phase_psd, tls_noise
 from .presets import DetectorPreset
 from .quasiparticles import pulse_shape, scatter_energy
 from .resonator import loop_centre, ring_down, s21
+from .wavelength import photon_energy
 
 CHUNK = 500  # traces made at a time; part of the seeding, so do not change it without a new preset version
 
@@ -55,32 +56,39 @@ def clean_response(preset: DetectorPreset, energy_ev, arrival=0.0, hotspot=None,
 def phase(preset: DetectorPreset, z):
     """Phase in rad about the loop centre relative to the quiescent point, positive for a photon; wraps at -pi/2."""
     rest = -np.exp(1j * preset.gain_phase_rad)  # the quiescent point lies opposite to the off-resonance point
-    sign = _pulse_sign(preset)
+    sign = pulse_sign(preset)
     turned = z * np.complex64(1.0 / (rest * np.exp(1j * sign * np.pi / 2)))
     return sign * np.angle(turned) + np.pi / 2
 
 
 @lru_cache(maxsize=8)
-def _pulse_sign(preset: DetectorPreset) -> float:
+def pulse_sign(preset: DetectorPreset) -> float:
+    """+1 if pulses turn counter-clockwise about the loop centre, else -1."""
     z = clean_response(preset, min(1.0, 1.0 / (4 * preset.q * preset.shift_per_ev)))[0]
     return float(np.sign(np.angle(z[preset.arrival_index + 20] / z[0])))
 
 
 @lru_cache(maxsize=8)
 def _height_filter(preset: DetectorPreset) -> np.ndarray:
-    """Filter for `peak_heights`: noise-free phase template at the middle line, mean free, unit response (n_samples,)."""
-    middle = float(np.median([1239.841984 / w for w in preset.wavelengths_nm]))
+    """Optimal filter for `peak_heights`, (n_samples,): the middle line's noise-free template over the noise spectrum,
+    without the zero frequency, normalised to the template's peak."""
+    middle = photon_energy(float(np.median(preset.wavelengths_nm)))
     template = phase(preset, clean_response(preset, middle))[0].astype(float)
-    template = template / template.max()
-    kernel = template - template.mean()
-    return kernel / (kernel @ template)
+    frequency = np.fft.rfftfreq(preset.n_samples, 1.0 / preset.sample_rate_hz)
+    weight = np.fft.rfft(template)
+    weight[0] = 0.0
+    weight[1:] /= phase_psd(preset, frequency[1:])
+    kernel = np.fft.irfft(weight, preset.n_samples)
+    return (kernel * template.max() / (kernel @ template)).astype(np.float32)
 
 
 def peak_heights(preset: DetectorPreset, z) -> np.ndarray:
-    """Filtered response of each trace, rad, negative as in the laboratory's files (largest of five lags)."""
+    """Response of each raw trace to a shared-template optimal filter, rad, negative as in the laboratory's files.
+
+    The largest of seven lags, which covers the arrival jitter."""
     kernel, theta = _height_filter(preset), phase(preset, z)
-    lags = [np.roll(kernel, k) for k in range(-2, 3)]
-    return -(theta @ np.stack(lags, 1)).max(axis=1)
+    lags = np.stack([np.roll(kernel, k) for k in range(-3, 4)], 1)
+    return -(theta @ lags).max(axis=1).astype(float)
 
 
 def simulate_chunk(preset: DetectorPreset, energy_ev: float, n: int, rng: np.random.Generator) -> Traces:
