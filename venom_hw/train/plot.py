@@ -1,0 +1,54 @@
+"""The picture of a run: resolving power by line, spectra, bias, loss."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from .evaluate import FILTER, VENOM, Evaluation
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
+
+COLOURS = {VENOM: "#0b6e99", FILTER: "#c1440e"}
+
+
+def plot_report(path: Path, result: Evaluation, history: list[dict], title: str) -> None:
+    """Write a PNG of four panels, atomically."""
+    figure, ((power, spectrum), (bias, loss)) = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    figure.suptitle(title)
+    table = result.tables["kde"]
+    for name, colour in COLOURS.items():
+        intervals = [table.line(name, label) for label in table.labels]
+        value = np.array([i.value for i in intervals])
+        error = np.abs(np.array([[i.low, i.high] for i in intervals]).T - value)
+        power.errorbar(table.energies, value, error, fmt="o-", capsize=3, color=colour,
+                       label=f"{name}: mean R {table.mean(name)}")
+        rows = [r for r in result.between if r["estimator"] == name]
+        power.plot([r["energy_eV"] for r in rows], [r["R"] for r in rows], "x", color=colour)
+        bias.plot(table.energies, 1e3 * table.bias[name], "o", color=colour, label=f"{name}, lines")
+        bias.plot([r["energy_eV"] for r in rows], [1e3 * r["bias_eV"] for r in rows], "x", color=colour,
+                  label=f"{name}, energies not trained on")
+    low, high = 0.85 * result.energies.min(), 1.1 * result.energies.max()
+    bins = np.linspace(low, high, 200)
+    for name, colour in COLOURS.items():
+        spectrum.hist(result.estimates[name], bins, histtype="step", color=colour, label=name)
+    for energy in np.unique(result.energies):
+        spectrum.axvline(energy, color="0.8", zorder=0)
+    epochs = [h["epoch"] for h in history]
+    loss.plot(epochs, [h["train_loss"] for h in history], color="0.5", label="training")
+    loss.plot(epochs, [h["val_loss"] for h in history], color=COLOURS[VENOM], label="held out (averaged weights)")
+    for axes, x, y in ((power, "photon energy [eV]", "R (crosses: energies not trained on)"),
+                       (spectrum, "estimated energy [eV]", "held-out pulses"),
+                       (bias, "photon energy [eV]", "bias of the median [meV]"), (loss, "epoch", "loss")):
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.legend(fontsize=8)
+    bias.axhline(0, color="0.8", zorder=0)
+    temporary = path.with_name(path.name + ".tmp")
+    figure.savefig(temporary, format="png", dpi=130)
+    plt.close(figure)
+    os.replace(temporary, path)

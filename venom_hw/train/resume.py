@@ -1,0 +1,95 @@
+"""State of a run between epochs: state.safetensors (weights, averages, optimiser moments) and state.json. No pickle.
+
+state.json names the hash of the tensors it belongs to, so a crash between the two files is noticed, not resumed from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+
+from .config import TrainConfig
+from .errors import TrainError
+from .loop import Trainer
+
+FORMAT = "venom-hw/training-state/1"
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """A reader sees the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(temporary, path)
+
+
+def save_state(folder: Path, trainer: Trainer) -> None:
+    """Write the run's state. The tensors' file has the epoch in its name; older ones are removed after the switch."""
+    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
+    for name, parameter in trainer.model.named_parameters():
+        moments = trainer.optimiser.state.get(parameter, {})
+        tensors |= {f"{m}.{name}": moments[m] for m in MOMENTS if m in moments}
+    content = save({k: v.contiguous() for k, v in tensors.items()})
+    target = folder / f"state-{trainer.epoch:04d}.safetensors"
+    write_atomically(target, content)
+    description = {"format": FORMAT, "tensors": target.name, "sha256": hashlib.sha256(content).hexdigest(),
+                   "epoch": trainer.epoch, "step": trainer.step, "history": trainer.history,
+                   "config": dataclasses.asdict(trainer.config), "torch": torch.__version__}
+    write_atomically(folder / "state.json", json.dumps(description, indent=1))
+    for old in folder.glob("state-*.safetensors"):
+        if old != target:
+            old.unlink()
+
+
+def read_state(folder: Path) -> dict:
+    """state.json of a run. Raises TrainError if there is none or it is of another format."""
+    path = folder / "state.json"
+    if not path.is_file():
+        raise TrainError(f"{path}: no such file; expected the folder of a run that has finished an epoch")
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise TrainError(f"{path}: not JSON ({error})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrainError(f"{path}: expected format '{FORMAT}'")
+    return state
+
+
+def saved_config(folder: Path) -> TrainConfig:
+    """The settings that the run was started with."""
+    try:
+        return TrainConfig(**read_state(folder)["config"])
+    except (KeyError, TypeError) as error:
+        raise TrainError(f"{folder / 'state.json'}: field 'config' does not fit this version ({error})") from error
+
+
+def restore_state(folder: Path, trainer: Trainer) -> None:
+    """Put a trainer where the run stopped. Raises TrainError if the files do not belong together or to these settings."""
+    state = read_state(folder)
+    if state["config"] != dataclasses.asdict(trainer.config):
+        changed = [k for k, v in dataclasses.asdict(trainer.config).items() if state["config"].get(k) != v]
+        raise TrainError(f"{folder / 'state.json'}: setting '{changed[0]}' is {state['config'].get(changed[0])!r} there, "
+                         f"{getattr(trainer.config, changed[0])!r} here; expected the settings the run was started with")
+    path = folder / state["tensors"]
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != state["sha256"]:
+        raise TrainError(f"{path}: missing or changed since state.json was written")
+    tensors = load(content)
+
+    def part(prefix: str) -> dict:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    trainer.model.load_state_dict(part("model."))
+    trainer.average.load_state_dict(part("average."))
+    moments = {m: part(f"{m}.") for m in MOMENTS}
+    for name, parameter in trainer.model.named_parameters():
+        if name in moments["step"]:
+            trainer.optimiser.state[parameter] = {m: moments[m][name].clone() for m in ("step", "exp_avg", "exp_avg_sq")}
+    trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
