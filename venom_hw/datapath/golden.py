@@ -1,6 +1,6 @@
 """The golden model: whole windows through step and head, integers in and integers out, over batches of windows.
 
-Everything that does not depend on the recurrent state is computed for all samples of a chunk of windows at once
+Everything that does not depend on the recurrent state is computed for a block of samples of many windows at once
 (`passes.hoist`); only the state update runs sample by sample. Results are those of `reference.run_step`, integer
 for integer (a test holds them to it); the speed comes from `kernels`.
 """
@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from venom_hw.datapath.graph import Graph
+from venom_hw.datapath.graph import Graph, Node
 from venom_hw.datapath.kernels import Kernels, SaturationCounter
 from venom_hw.datapath.ops import DatapathError
 from venom_hw.datapath.passes.factor_decay import factor_decay
-from venom_hw.datapath.passes.hoist import hoist
+from venom_hw.datapath.passes.hoist import Hoisted, hoist
 from venom_hw.datapath.reference import checked, run_step
 
-CHUNK_VALUES = 1 << 22
-"""Values of one hoisted tensor row (windows x samples x 64) a chunk may hold: bounds memory and keeps to the cache."""
+CHUNK_WINDOWS = 512
+"""Windows that run together: enough to hide the interpreter, few enough for their tensors to stay in cache."""
+BLOCK_ROWS = 2048
+"""Samples (of all windows of a chunk together) that the hoisted part takes at once."""
 
 
 @dataclass(frozen=True)
@@ -49,124 +51,202 @@ class StepRunner:
     def __init__(self, graph: Graph):
         if len(graph.inputs) != 1:
             raise DatapathError(f"graph {graph.name!r}: a step graph has one input, found {len(graph.inputs)}")
-        self.graph = graph
-        self.fast = factor_decay(graph)
-        self.plan = hoist(self.fast)
+        self.graph = factor_decay(graph)
+        self.plan = hoist(self.graph)
+        self._idle: list[Kernels] = []  # compiled kernels that no thread is using
+
+    def _kernels(self) -> Kernels:
+        try:
+            kernels = self._idle.pop()
+        except IndexError:
+            wide = {n.name for n in self.plan.loop} | set(self.plan.recurrent)
+            kernels = Kernels(self.graph, SaturationCounter(), wide=wide)
+        kernels.counter.counts = {}
+        return kernels
 
     def run(self, samples: np.ndarray, lengths: np.ndarray, trace: bool) -> tuple[dict, dict, dict]:
         """Final states, trace and saturations of windows (B, L, *shape) of int samples."""
-        counter = SaturationCounter()
-        kernels = Kernels(self.fast, counter)
-        plan, graph = self.plan, self.fast
-        batch, length = samples.shape[:2]
-        flat = (length * batch,)
-        inside = np.arange(length)[:, None] < lengths  # (L, B)
-        counter.valid = None if inside.all() else inside.reshape(-1)
-        env: dict[str, np.ndarray] = {}
-        source = graph.inputs[0].name
-        stream = np.ascontiguousarray(np.swapaxes(samples, 0, 1)).reshape(flat + samples.shape[2:])
-        env[source] = kernels.to_carrier(source, stream)
-        waiting = dict(plan.delays)
+        kernels = self._kernels()
+        run = _WindowRun(self.graph, self.plan, kernels, lengths, trace)
+        stream = np.swapaxes(samples, 0, 1)
+        for start in range(0, samples.shape[1], run.block):
+            run.advance(start, stream[start : start + run.block])
+        self._idle.append(kernels)
+        return run.results()
 
-        for node in plan.before:
-            if node.op == "state":
-                continue
-            for name in node.inputs:
-                if name in waiting:
-                    env[name] = _delayed(env[waiting[name].source], waiting.pop(name).depth, length, batch)
-            if node.op != "input":
-                env[node.name] = kernels.kernel[node.name]([env[i] for i in node.inputs], None)
 
-        last = lengths - 1
-        final: dict[str, np.ndarray] = {}
-        traced: dict[str, np.ndarray] = {}
-        self._loop(kernels, env, length, batch, inside, last, final, traced, trace)
-        counter.valid = None if inside.all() else inside.reshape(-1)
-        for node in plan.after:
-            env[node.name] = kernels.kernel[node.name]([env[i] for i in node.inputs], None)
+class _WindowRun:
+    """A chunk of windows on its way through the step graph, a block of samples at a time."""
 
-        integers = lambda name: kernels.to_integers(name, env[name]).reshape(  # noqa: E731
-            (-1, batch) + graph[name].shape
-        )
-        for state, term in plan.sums.items():
-            terms = integers(term)
-            if terms.shape[0] == 1:
-                terms = np.broadcast_to(terms, (length,) + terms.shape[1:])
-            if trace:
-                traced[state] = np.cumsum(terms, axis=0)
-            mask = inside.reshape(inside.shape + (1,) * (terms.ndim - 2))
-            final[state] = np.where(mask, terms, 0).sum(axis=0)
-        for state, delay in plan.delays.items():
-            taps = _delayed(env[delay.source], delay.depth, length, batch, current=True)
-            taps = kernels.to_integers(delay.source, taps).reshape((length, batch) + graph[state].shape)
-            final[state] = taps[last, np.arange(batch)]
-            if trace:
-                traced[state] = taps
-        if trace:
-            for name, node in graph.outputs:
-                if node in env and node not in dict(graph.states).values():
-                    traced[name] = integers(node)
-        return final, {k: np.swapaxes(v, 0, 1) for k, v in traced.items()}, counter.counts
+    def __init__(self, graph: Graph, plan: Hoisted, kernels: Kernels, lengths: np.ndarray, trace: bool):
+        self.graph, self.plan, self.kernels, self.last, self.trace = graph, plan, kernels, lengths - 1, trace
+        self.batch = batch = len(lengths)
+        self.block = max(1, BLOCK_ROWS // batch)
+        self.counter = kernels.counter
+        self.following = dict(graph.states)
+        dtype = self.kernels.dtype
+        self.state = {s: np.zeros((batch, *graph[s].shape), dtype[s]) for s in plan.recurrent}
+        self.history = {
+            s: np.zeros((d.depth + self.block, batch, *graph[d.source].shape), dtype[d.source])
+            for s, d in plan.delays.items()
+        }
+        self.sums = {s: np.zeros((batch, *graph[s].shape)) for s in plan.sums}
+        self.final = {
+            s: np.zeros((batch, *graph[s].shape), np.int64) for s in (*plan.recurrent, *plan.delays)
+        }
+        self.traced: dict[str, list[np.ndarray]] = {}
+        self.buffers: dict[str, np.ndarray] = {}
+        self.inside = np.ones((1, batch), bool)
 
-    def _loop(self, kernels, env, length, batch, inside, last, final, traced, trace) -> None:
-        """The recurrent part, sample by sample; tensors that later nodes need are kept for the window."""
-        plan, graph = self.plan, self.fast
-        if not plan.loop and not plan.recurrent:
-            return
-        following = dict(graph.states)
         in_loop = {n.name for n in plan.loop}
         later = {i for n in plan.after for i in n.inputs} | set(plan.sums.values())
-        later |= {node for _, node in graph.outputs} if trace else set()
-        kept = {n: None for n in in_loop & later}
-        outside = {i for n in plan.loop for i in n.inputs} - in_loop - set(plan.recurrent)
-        by_sample = {
-            name: env[name] if env[name].shape[0] == 1 else env[name].reshape((length, batch) + graph[name].shape)
-            for name in outside
-        }
-        state = {s: np.zeros((batch, *graph[s].shape), kernels.dtype[s]) for s in plan.recurrent}
-        buffers = {
-            n.name: np.empty((batch, *n.shape), kernels.dtype[n.name])
-            for n in plan.loop
-            if n.op not in ("slice", "reshape", "concat")
-        }
-        steps = [(n.name, kernels.kernel[n.name], n.inputs, buffers.get(n.name)) for n in plan.loop]
-        everything = inside.all()
-        for t in range(length):
-            if not everything:
-                kernels.counter.valid = inside[t]
-            now = {n: (v if v.shape[0] == 1 and v.ndim == len(graph[n].shape) + 1 else v[t]) for n, v in by_sample.items()}
-            now.update(state)
+        if trace:
+            later |= {node for _, node in graph.outputs}
+        self.kept = in_loop & later
+        self.from_outside = {i for n in plan.loop for i in n.inputs} - in_loop - set(plan.recurrent)
+        self.step_outputs = {
+            name: node for name, node in graph.outputs if node not in self.following.values()
+        } if trace else {}
+
+    # one block ---------------------------------------------------------------------------------------------------
+
+    def advance(self, start: int, samples: np.ndarray) -> None:
+        """Samples `start` to `start + len(samples)` of every window, (block, batch, *shape) integers."""
+        count = len(samples)
+        times = np.arange(start, start + count)
+        self.inside = times[:, None] <= self.last
+        self.whole = bool(self.inside.all())
+        self.counter.valid = None if self.whole else self.inside.reshape(-1)
+        self.env = env = {}
+        self.fresh = set(self.plan.delays)
+        source = self.graph.inputs[0].name
+        env[source] = self.kernels.to_carrier(source, samples.reshape((-1,) + samples.shape[2:]))
+        for node in self.plan.before:
+            if node.op not in ("input", "state") and node.name not in self.kernels.fused:
+                self.evaluate(node, count)
+        self.loop(start, count)
+        self.counter.valid = None if self.whole else self.inside.reshape(-1)
+        for node in self.plan.after:
+            if node.name not in self.kernels.fused:
+                self.evaluate(node, count)
+        self.collect(start, count)
+
+    def evaluate(self, node: Node, count: int) -> None:
+        inputs = self.kernels.inputs[node.name]
+        for name in inputs:
+            if name in self.fresh:
+                self.delay(name, count)
+        rows = count * self.batch
+        out = None
+        if node.op not in ("slice", "reshape", "constant"):
+            out = self.buffer(node, rows)
+        self.env[node.name] = self.kernels.kernel[node.name]([self.env[i] for i in inputs], out)
+
+    def buffer(self, node: Node, rows: int) -> np.ndarray | None:
+        if node.name not in self.buffers:
+            variable = any(i in self.env and self.env[i].shape[0] != 1 for i in node.inputs)
+            if not variable:
+                return None
+            self.buffers[node.name] = np.empty((rows, *node.shape), self.kernels.dtype[node.name])
+        return self.buffers[node.name][:rows]
+
+    def delay(self, state: str, count: int) -> None:
+        """The state's value before each sample of the block, out of the last values of its source."""
+        self.fresh.discard(state)
+        delay, history = self.plan.delays[state], self.history[state]
+        shape = self.graph[delay.source].shape
+        history[delay.depth : delay.depth + count] = self.env[delay.source].reshape((count, self.batch) + shape)
+        windows = [history[j : j + count] for j in range(delay.depth)]
+        self.env[state] = np.stack(windows, axis=2).reshape((count * self.batch, delay.depth) + shape)
+
+    def loop(self, start: int, count: int) -> None:
+        """The recurrent part, sample by sample; tensors that later nodes need are kept for the block."""
+        graph, kernels = self.graph, self.kernels
+        by_sample = {}
+        for name in self.from_outside:
+            value = self.env[name]
+            constant = value.shape[0] == 1 and count * self.batch != 1
+            by_sample[name] = (value, True) if constant else (value.reshape((count, self.batch) + graph[name].shape), False)
+        steps = [
+            (n.name, kernels.kernel[n.name], kernels.inputs[n.name], self.loop_buffer(n))
+            for n in self.plan.loop
+            if n.name not in kernels.fused
+        ]
+        kept = {n: self.kept_buffer(n, count) for n in self.kept}
+        ends = self.last - start
+        for t in range(count):
+            if not self.whole:
+                self.counter.valid = self.inside[t]
+            now = {name: v if constant else v[t] for name, (v, constant) in by_sample.items()}
+            now.update(self.state)
             for name, kernel, inputs, out in steps:
                 now[name] = kernel([now[i] for i in inputs], out)
-            for s in plan.recurrent:
-                state[s][...] = now[following[s]]
-            for name in kept:
-                if kept[name] is None:
-                    kept[name] = np.empty((length, batch, *graph[name].shape), now[name].dtype)
-                kept[name][t] = now[name]
-            if trace:
-                for s in plan.recurrent:
-                    if s not in traced:
-                        traced[s] = np.empty((length, batch, *graph[s].shape), np.int64)
-                    traced[s][t] = kernels.to_integers(s, state[s])
-            ending = np.flatnonzero(last == t)
-            for s in plan.recurrent if ending.size else ():
-                final.setdefault(s, np.zeros((batch, *graph[s].shape), np.int64))
-                final[s][ending] = kernels.to_integers(s, state[s][ending])
-        for name, value in kept.items():
-            env[name] = value.reshape((length * batch, *graph[name].shape))
+            for s, value in self.state.items():
+                np.copyto(value, now[self.following[s]])
+            for name, store in kept.items():
+                store[t] = now[name]
+            if self.trace:
+                for s, value in self.state.items():
+                    self.traced.setdefault(s, []).append(kernels.to_integers(s, value)[None])
+            if not self.whole or (ends == t).any():
+                ending = np.flatnonzero(ends == t)
+                for s, value in self.state.items():
+                    self.final[s][ending] = kernels.to_integers(s, value[ending])
+        for name, store in kept.items():
+            self.env[name] = store.reshape((count * self.batch,) + graph[name].shape)
 
+    def loop_buffer(self, node: Node) -> np.ndarray | None:
+        if node.op in ("slice", "reshape", "concat"):
+            return None
+        key = f"{node.name} in the loop"
+        if key not in self.buffers:
+            self.buffers[key] = np.empty((self.batch, *node.shape), self.kernels.dtype[node.name])
+        return self.buffers[key]
 
-def _delayed(source: np.ndarray, depth: int, length: int, batch: int, current: bool = False) -> np.ndarray:
-    """The last `depth` values before (with `current`, up to) each sample, zero before the window: (L*B, depth, ...)."""
-    shape = source.shape[1:]
-    source = source.reshape((length, batch) + shape)
-    out = np.zeros((length, batch, depth) + shape, source.dtype)
-    for j in range(depth):
-        lag = depth - j - int(current)
-        if lag < length:
-            out[lag:, :, j] = source[: length - lag]
-    return out.reshape((length * batch, depth) + shape)
+    def kept_buffer(self, name: str, count: int) -> np.ndarray:
+        key = f"{name} kept"
+        if key not in self.buffers:
+            self.buffers[key] = np.empty((count, self.batch, *self.graph[name].shape), self.kernels.dtype[name])
+        return self.buffers[key][:count]
+
+    def collect(self, start: int, count: int) -> None:
+        """Sums, final values of delays, and the trace of a block."""
+        kernels, graph = self.kernels, self.graph
+        by_sample = lambda name: np.broadcast_to(  # noqa: E731
+            self.env[name].reshape((-1, self.batch if self.env[name].shape[0] != 1 else 1) + graph[name].shape),
+            (count, self.batch) + graph[name].shape,
+        )
+        for state, term in self.plan.sums.items():
+            terms = by_sample(term)
+            if self.trace:
+                total = self.sums[state] + np.cumsum(terms, axis=0, dtype=np.float64)
+                self.traced.setdefault(state, []).append(self.integers_of_sum(term, total))
+            mask = self.inside.reshape(self.inside.shape + (1,) * (terms.ndim - 2))
+            self.sums[state] += np.add.reduce(terms if self.whole else terms * mask, axis=0, dtype=np.float64)
+        for state, delay in self.plan.delays.items():
+            if state in self.fresh:
+                self.delay(state, count)
+            history = self.history[state]
+            if self.trace:
+                taps = np.stack([history[j + 1 : j + 1 + count] for j in range(delay.depth)], axis=2)
+                taps = kernels.to_integers(delay.source, taps)
+                self.traced.setdefault(state, []).append(taps.reshape((count, self.batch) + graph[state].shape))
+            ending = np.flatnonzero((self.last >= start) & (self.last < start + count))
+            for j in range(delay.depth if ending.size else 0):
+                values = history[self.last[ending] - start + 1 + j, ending]
+                self.final[state][ending, j] = kernels.to_integers(delay.source, values)
+            history[: delay.depth] = history[count : count + delay.depth].copy()
+        for name, node in self.step_outputs.items():
+            self.traced.setdefault(name, []).append(kernels.to_integers(node, by_sample(node)))
+
+    def integers_of_sum(self, term: str, values: np.ndarray) -> np.ndarray:
+        return self.kernels.to_integers(term, values)  # an accumulator has its term's LSB
+
+    def results(self) -> tuple[dict, dict, dict]:
+        for state, term in self.plan.sums.items():
+            self.final[state] = self.integers_of_sum(term, self.sums[state])
+        traced = {name: np.swapaxes(np.concatenate(parts), 0, 1) for name, parts in self.traced.items()}
+        return self.final, traced, self.counter.counts
 
 
 class Golden:
@@ -207,7 +287,7 @@ class Golden:
         if lengths.shape != (count,) or lengths.min() < 1 or lengths.max() > length:
             raise DatapathError(f"lengths must be {count} integers in 1..{length}")
 
-        size = max(1, min(count, CHUNK_VALUES // (64 * length), -(-count // self.threads)))
+        size = max(1, min(CHUNK_WINDOWS, -(-count // self.threads)))
         chunks = [slice(i, min(i + size, count)) for i in range(0, count, size)]
         work = lambda part: self.runner.run(samples[part], lengths[part], trace)  # noqa: E731
         if self.threads > 1 and len(chunks) > 1:

@@ -10,13 +10,13 @@ constants and tables are stored in the unit that the next `requantise` wants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from venom_hw.datapath.fixed import Overflow, Rounding
 from venom_hw.datapath.graph import Graph, Node
-from venom_hw.datapath.ops import DatapathError, collapse
+from venom_hw.datapath.ops import DatapathError, collapse, full_frac
 
 Unit = int | np.ndarray
 Kernel = Callable[[list[np.ndarray], "np.ndarray | None"], np.ndarray]
@@ -42,16 +42,22 @@ class SaturationCounter:
 
 
 class Kernels:
-    """Compiles the nodes of one graph; one instance a thread (the saturation counter is not shared)."""
+    """Compiles the nodes of one graph; one instance a thread (the saturation counter is not shared).
 
-    def __init__(self, graph: Graph, counter: SaturationCounter):
+    Tensors named in `wide` are carried in float64 whatever their width, where that saves conversions.
+    """
+
+    def __init__(self, graph: Graph, counter: SaturationCounter, wide: Collection[str] = ()):
         self.graph, self.counter = graph, counter
         self.want = wanted_units(graph)
         self.unit: dict[str, Unit] = {}
         self.dtype: dict[str, np.dtype] = {}
         self.kernel: dict[str, Kernel] = {}
+        self.inputs = {node.name: node.inputs for node in graph.nodes}
+        self.fused = {mul.name for node in graph.nodes if (mul := contracted(graph, node)) is not None}
         for node in graph.nodes:
-            self.dtype[node.name] = carrier(node.type.width, node.name)
+            dtype = carrier(node.type.width, node.name)
+            self.dtype[node.name] = np.dtype(np.float64) if node.name in wide else dtype
             make = getattr(self, f"_{node.op}", None)
             if make is None:
                 raise DatapathError(f"node {node.name!r}: the windowed executor has no kernel for {node.op}")
@@ -67,7 +73,9 @@ class Kernels:
     def to_integers(self, name: str, values: np.ndarray) -> np.ndarray:
         """A tensor's raw integers (int64) from its carrier."""
         delta = np.asarray(self.graph[name].type.frac) - np.asarray(self.unit[name])
-        return np.ldexp(values.astype(np.float64), delta.astype(np.int32)).astype(np.int64)
+        if delta.any():
+            values = np.multiply(values, _power(delta, np.dtype(np.float64)), dtype=np.float64)
+        return values.astype(np.int64)
 
     def _rank(self, node: Node) -> list[Callable[[np.ndarray], np.ndarray]]:
         """Per operand: insert axes after the batch axis, so that trailing axes pair."""
@@ -134,10 +142,10 @@ class Kernels:
 
         def kernel(args, out):
             a, b = (
-                lift(arg) if scale is None else lift(arg) * scale
+                lift(arg if scale is None else arg * scale).astype(dtype, copy=False)
                 for arg, lift, scale in zip(args, lifts, scales, strict=True)
             )
-            return function(a, b, out=out, dtype=dtype, casting="same_kind")
+            return function(a, b, out=out)
 
         return unit, kernel
 
@@ -156,11 +164,18 @@ class Kernels:
         want, lifts, dtype = self.want.get(node.name), self._rank(node), self.dtype[node.name]
         scale = None
         if want is not None and (np.asarray(want) - unit).any():
-            scale, unit = _power(np.asarray(want) - unit, dtype), np.asarray(want)
+            scale, unit = FullScale(_power(np.asarray(want) - unit, dtype), node.shape), np.asarray(want)
+        shapes = [(1,) * (len(node.shape) - len(self.graph[i].shape)) + self.graph[i].shape for i in node.inputs]
+        outer = shapes == [node.shape[:1] + (1,), (1,) + node.shape[1:]] and len(node.shape) == 2
+        constant = any(self.graph[i].op == "constant" for i in node.inputs)
 
         def kernel(args, out):
-            product = np.multiply(lifts[0](args[0]), lifts[1](args[1]), out=out, dtype=dtype, casting="same_kind")
-            return product if scale is None else np.multiply(product, scale, out=product)
+            a, b = (lift(arg).astype(dtype, copy=False) for arg, lift in zip(args, lifts, strict=True))
+            if outer and not constant:  # einsum's inner loop is quicker than a broadcast over a short axis
+                product = np.einsum("bi,bj->bij", a[:, :, 0], b[:, 0], out=out)
+            else:
+                product = np.multiply(a, b, out=out)
+            return product if scale is None else np.multiply(product, scale(product.shape[0]), out=product)
 
         return collapse(unit), kernel
 
@@ -178,18 +193,16 @@ class Kernels:
 
         def index(arg):
             arg = arg if same_unit else arg * scale
-            out = arg.astype(np.int32)
-            if low:
-                out -= low
-            return out.reshape(out.shape[:1] + code_shape)
+            return arg.astype(np.intp).reshape(arg.shape[:1] + code_shape)
 
         if entries.ndim == 1:
+            rotated = np.roll(entries, low)  # a negative code counts from the end
 
             def kernel(args, out):
                 i = index(args[0])
                 if i.shape[1:] != node.shape:
                     i = np.broadcast_to(i, i.shape[:1] + node.shape)
-                return np.take(entries, i, out=out, mode="clip")
+                return np.take(rotated, i, out=out, mode="wrap")
 
             return unit, kernel
 
@@ -199,7 +212,8 @@ class Kernels:
             raise DatapathError(f"node {node.name!r}: codes of shape {code_node.shape} for a table of {node.shape}")
         rows = _full(entries, node.shape).reshape((size, -1) + node.shape[lead:])
         rows = np.ascontiguousarray(np.moveaxis(rows, 0, 1)).reshape((-1,) + node.shape[lead:])
-        base = (np.arange(rows.shape[0] // size, dtype=np.int32) * size).reshape(node.shape[:lead])
+        base = (np.arange(rows.shape[0] // size, dtype=np.intp) * size).reshape(node.shape[:lead])
+        base -= low
 
         def kernel(args, out):
             i = index(args[0])
@@ -247,19 +261,92 @@ class Kernels:
 
         return unit, kernel
 
+    def _taps(self, node: Node, product: Node, constant: str):
+        """sum over the first axis of x*w, w constant (a depthwise convolution's taps): one matrix product."""
+        (x,) = [i for i in product.inputs if i != constant]
+        taps, channels = product.shape
+        value = np.broadcast_to(self.graph[constant].type.to_value(self._integers(constant)), product.shape)
+        unit = self.want.get(node.name, node.type.frac)
+        scaled = np.ldexp(value, (np.asarray(unit) - np.asarray(self.unit[x])).astype(np.int32))
+        matrix = np.zeros((taps, channels, channels))
+        matrix[:, np.arange(channels), np.arange(channels)] = scaled
+        dtype = self._dtype_of_sum(node, product)
+        self.dtype[node.name] = dtype
+        matrix = matrix.reshape(taps * channels, channels).astype(dtype)
+        self.inputs[node.name] = (x,)
+
+        def kernel(args, out):
+            return np.matmul(args[0].reshape(-1, taps * channels).astype(dtype, copy=False), matrix, out=out)
+
+        return unit, kernel
+
+    def _integers(self, constant: str) -> np.ndarray:
+        return self.graph.constants[self.graph[constant].attrs["key"]]
+
+    def _dtype_of_sum(self, node: Node, x: Node) -> np.dtype:
+        """Carrier in which every partial sum of a reduce is exact, in whatever order it is taken."""
+        facts, axis = self.graph.facts[x.name], node.attrs["axis"]
+        reach = np.maximum(np.abs(facts.lo), np.abs(facts.hi)).astype(object)
+        reach = (reach * (1 << (facts.type.max_frac - full_frac(facts)).astype(object))).sum(axis=axis)
+        return carrier(int(np.max(reach)).bit_length(), f"{node.name}, a partial sum of")
+
+    def _contraction(self, node: Node, product: Node):
+        """sum over the last axis of a*b, b without the other axes: a matrix times a vector for each sample."""
+        a, b = sorted(product.inputs, key=lambda name: -self.graph.numel(name))
+        unit = int(np.max(self.graph[product.name].type.frac))
+        common = unit - np.asarray(self.unit[b])
+        scale = None
+        if (common - np.asarray(self.unit[a])).any():
+            scale = FullScale(_power(common - np.asarray(self.unit[a]), np.dtype(np.float64)), self.graph[a].shape)
+        self.inputs[node.name] = (a, b)
+        self.dtype[node.name] = np.dtype(np.float64)
+        length = node.shape[-1] if node.shape else 1
+
+        def kernel(args, out):
+            matrix = args[0].astype(np.float64, copy=False)
+            if scale is not None:
+                matrix = matrix * scale(matrix.shape[0])
+            vector = args[1].astype(np.float64, copy=False).reshape(args[1].shape[0], -1, 1)
+            into = None if out is None else out.reshape(out.shape[0], length, 1)
+            return np.matmul(matrix, vector, out=into).reshape(-1, *node.shape)
+
+        return unit, kernel
+
     def _reduce(self, node: Node):
         (x,) = node.inputs
+        product = contracted(self.graph, node)
+        if product is not None:
+            constant = next((i for i in product.inputs if self.graph[i].op == "constant"), None)
+            return self._taps(node, product, constant) if constant else self._contraction(node, product)
         axis, keep = node.attrs["axis"], node.attrs["keepdims"]
         unit = self.want.get(node.name)
         if unit is None or np.ndim(unit):
             unit = int(np.max(self.graph[x].type.frac))
         (scale,) = self._scales(node, unit)
         function = np.add.reduce if node.attrs["kind"] == "sum" else np.maximum.reduce
-        dtype = np.result_type(self.dtype[x], self.dtype[node.name])
+        shape = self.graph[x].shape
+        dtype = np.result_type(self.dtype[x], self._dtype_of_sum(node, self.graph[x]))
         self.dtype[node.name] = dtype
+        if node.attrs["kind"] == "sum" and axis == len(shape) - 1:  # BLAS sums a short last axis faster
+            weight = np.full(shape[-1], 1.0, dtype)
+            if scale is not None:
+                weight = weight * scale if np.ndim(scale) == 0 or np.shape(scale) == (shape[-1],) else None
+            if weight is not None:
+
+                def dot(args, out):
+                    rows = args[0].astype(dtype, copy=False).reshape(-1, shape[-1]) @ weight
+                    return rows.reshape(args[0].shape[:1] + node.shape)
+
+                return unit, dot
 
         def kernel(args, out):
             x = args[0] if scale is None else args[0] * scale
+            if shape[axis] <= 8 and function is np.add.reduce and not keep:  # quicker than a reduction of few terms
+                terms = np.moveaxis(x, axis + 1, 0)
+                total = np.add(terms[0], terms[1], out=out, dtype=dtype) if len(terms) > 1 else terms[0]
+                for term in terms[2:]:
+                    np.add(total, term, out=total)
+                return total
             return function(x, axis=axis + 1, keepdims=keep, dtype=dtype, out=out)
 
         return unit, kernel
@@ -286,12 +373,48 @@ class Kernels:
         def kernel(args, out):
             batch = max(a.shape[0] for a in args)
             args = [np.broadcast_to(a, (batch,) + a.shape[1:]) for a in args]
-            return np.concatenate(args, axis=axis + 1)
+            return np.concatenate(args, axis=axis + 1, out=out)
 
         return self._moved_unit(node, lambda u: np.concatenate(u, axis=axis)), kernel
 
     def _accumulate(self, node: Node):
         return self._aligned(node, np.add)
+
+
+def contracted(graph: Graph, node: Node) -> Node | None:
+    """The product, used nowhere else, that a reduce sums in one matrix operation.
+
+    Either (m, n) times (1, n) summed over n, or (taps, channels) times a constant summed over the taps.
+    """
+    if node.op != "reduce" or node.attrs["kind"] != "sum" or node.attrs["keepdims"]:
+        return None
+    product = graph[node.inputs[0]]
+    named = {name for pair in (*graph.outputs, *graph.states) for name in pair}
+    if product.op != "mul" or len(product.shape) != 2 or product.name in named or len(graph.users(product.name)) != 1:
+        return None
+    constants = [i for i in product.inputs if graph[i].op == "constant"]
+    if constants:
+        whole = [i for i in product.inputs if i not in constants and graph[i].shape == product.shape]
+        return product if len(constants) == 1 and whole and node.attrs["axis"] == 0 else None
+    sizes = sorted(graph.numel(i) for i in product.inputs)
+    vector = sizes == [product.shape[1], graph.numel(product.name)] and product.shape[0] > 1
+    fits = product.type.width + product.shape[1].bit_length() + int(np.ptp(np.asarray(product.type.frac))) <= 53
+    return product if vector and fits and node.attrs["axis"] == 1 else None
+
+
+class FullScale:
+    """A scale per element repeated for the whole batch: NumPy multiplies equal shapes faster than short rows."""
+
+    def __init__(self, scale: np.ndarray | float, shape: tuple[int, ...]):
+        self.scale, self.shape = scale, shape
+        self.full = np.empty((0, *shape))
+
+    def __call__(self, batch: int) -> np.ndarray | float:
+        if np.ndim(self.scale) == 0:
+            return self.scale
+        if len(self.full) < batch:
+            self.full = np.ascontiguousarray(np.broadcast_to(self.scale, (batch, *self.shape)))
+        return self.full[:batch]
 
 
 def _full(entries: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
