@@ -11,7 +11,7 @@ from venom_hw.detector import PRESETS, generate_folder
 @pytest.fixture(scope="session")
 def ptsi_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ptsi")
-    generate_folder(PRESETS["ptsi"], folder, pulses=600, seed=3)
+    generate_folder(PRESETS["ptsi"], folder, pulses=1500, seed=3)
     return folder
 
 

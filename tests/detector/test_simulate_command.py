@@ -39,8 +39,37 @@ def test_energies_between_the_lines(tmp_path):
     assert [round(1239.841984 / w, 3) for w, _ in line_files(tmp_path)] == [1.3, 1.1]
 
 
-@pytest.mark.parametrize("arguments", [["--energies", "1.1;2"], ["--energies", "99"], ["--pulses", "0"], ["--seed", "-1"]])
+@pytest.mark.parametrize("arguments", [["--energies", "1.1;2"], ["--energies", "99"], ["--pulses", "0"],
+                                       ["--seed", "-1"]])
 def test_bad_arguments_are_said(tmp_path, capsys, arguments):
     assert main([*arguments, "--out", str(tmp_path / "x")]) == 2
     assert arguments[0] in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_measured_data_are_never_replaced(tmp_path, capsys):
+    (tmp_path / "808nm.npz").write_bytes(b"a night's work")
+    for force in ([], ["--force"]):
+        assert main(["--pulses", "3", "--out", str(tmp_path), *force]) == 2
+        assert "no simulation wrote" in capsys.readouterr().err
+    assert (tmp_path / "808nm.npz").read_bytes() == b"a night's work"
+
+
+def test_an_interrupted_run_is_noticed_and_repeated(tmp_path, monkeypatch):
+    from venom_hw.detector import DataError, generate, load_pulse_set
+    from venom_hw.detector.presets import PRESETS
+    real = generate.simulate_line
+
+    def fails_at_noise(preset, energy, *rest):
+        if energy == 0:
+            raise KeyboardInterrupt
+        return real(preset, energy, *rest)
+
+    monkeypatch.setattr(generate, "simulate_line", fails_at_noise)
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate_folder(PRESETS["ptsi"], tmp_path, 30, 1)
+    with pytest.raises(DataError, match="interrupted"):
+        load_pulse_set(tmp_path)
+    monkeypatch.undo()
+    assert len(generate.generate_folder(PRESETS["ptsi"], tmp_path, 30, 1)) == 7
+    assert len(load_pulse_set(tmp_path).wl_labels) == 5

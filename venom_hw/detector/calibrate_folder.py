@@ -13,6 +13,7 @@ from .loop_circle import fit_circle, phase_from, rest_point
 from .window import Window, fit_decay
 
 SAMPLE = 500            # pulses of a line that a scan looks at
+MIN_COUNTS = 64.0       # less than this and rounding to integers would be the noise
 HALF_RANGE = 16384.0    # counts that the largest excursion is scaled to at most
 
 
@@ -96,6 +97,9 @@ def scan_folder(folder: Path, metadata: dict, rate: float, peak_sigma: float, wi
             raise DataError(path, "i_trace", f"{size} samples a trace", f"{sizes[0][0]}, as in {sizes[0][1].name}")
     centre, scale = _centre_and_scale(folder, metadata, lines, all(kinds), window)
     lines = [(z - complex(*centre)) * scale for z in lines]
+    if (reach := max(np.abs(z).max() for z in lines)) < MIN_COUNTS:
+        raise DataError(folder, "counts_per_unit", f"the largest sample is {reach:.3g} counts from the centre",
+                        f"{MIN_COUNTS:g} or more: the detector and gain that the window was made for")
     mean = np.mean([_mean_pulse(z, SAMPLE) for z in lines], axis=0)
     rest = np.mean([rest_point(z) for z in lines])
     furthest = mean[np.argmax(np.abs(mean - rest))]

@@ -93,16 +93,17 @@ def _cut_line(line: RawLine, keep, window: Window, rest: complex, middle: comple
             height = phase_from((i + 1j * q).astype(np.complex64), rest, middle)
             start = np.argmax(height, axis=1) - window.n_pre * window.downsample
         inside = start >= 0  # a peak too early leaves no room for the samples before it
+        if not inside.any():
+            continue
         cut = [cut_windows(x[inside], start[inside], window.length, window.downsample) for x in (i, q)]
         counts.append(_to_counts([c[0] for c in cut], line.path))
         lengths.append(cut[0][1])
         used.append(rows[inside])
-    used = np.concatenate(used)
-    if len(used) == 0:
+    if not used:
         raise DataError(line.path, "i_trace", "every pulse peaks too early", f"the peak at sample "
                         f"{window.n_pre * window.downsample} or later (n_pre {window.n_pre}, downsample "
                         f"{window.downsample})")
-    return np.concatenate(counts), np.concatenate(lengths), used
+    return np.concatenate(counts), np.concatenate(lengths), np.concatenate(used)
 
 
 def _noise_windows(folder: Path, window: Window, scan: FolderScan):
@@ -141,7 +142,10 @@ def load_pulse_set(folder, *, downsample: int = 4, n_tau: float = 5.0, n_pre: in
     folder = Path(folder)
     if not isinstance(downsample, int) or downsample < 1:
         raise DataError(folder, "downsample", repr(downsample), "an integer of 1 or more")
+    line_files(folder)  # a missing folder or a bad name is the first thing to say
     metadata = read_metadata(folder)
+    if metadata.get("complete") is False:
+        raise DataError(folder, None, "an interrupted simulation", "a complete one (run the same command again)")
     rate = raw_rate(folder, metadata, sample_rate_hz, window)
     scan = scan_folder(folder, metadata, rate, peak_sigma, window, _good)
     if window is None:
@@ -193,7 +197,8 @@ def normalisation(pulses: PulseSet, index=None) -> dict:
 
 
 def stratified_split(wl_ids, fraction: float = 0.15, seed: int = 0):
-    """(train_idx, val_idx), sorted: `fraction` of each line is held out (at least one pulse of a line with several)."""
+    """(train_idx, val_idx), sorted: `fraction` of each line is held out, at least one pulse of a line with several
+    and never all of a line."""
     wl_ids = np.asarray(wl_ids)
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction {fraction}: expected 0 <= fraction < 1")
@@ -201,9 +206,9 @@ def stratified_split(wl_ids, fraction: float = 0.15, seed: int = 0):
     held = []
     for line in np.unique(wl_ids):
         members = rng.permutation(np.flatnonzero(wl_ids == line))
-        count = int(round(fraction * len(members)))
+        count = min(int(round(fraction * len(members))), len(members) - 1)
         if fraction > 0 and len(members) > 1:
-            count = min(max(count, 1), len(members) - 1)
+            count = max(count, 1)
         held.append(members[:count])
     val = np.sort(np.concatenate(held)) if held else np.empty(0, int)
     return np.setdiff1d(np.arange(len(wl_ids)), val), val

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from .errors import DataError
@@ -15,36 +16,39 @@ NOISE_TRACES = 1000
 
 def describe(preset: DetectorPreset, wavelengths_nm, pulses: int, seed: int) -> dict:
     """metadata.json of a simulated folder (the files hold centred counts, hence centre (0, 0))."""
-    return {"format": FORMAT, "simulated": True, "preset": preset.name, "version": preset.version, "seed": seed,
-            "pulses": pulses, "sample_rate_hz": preset.sample_rate_hz, "counts_per_unit": preset.counts_per_unit,
+    return {"format": FORMAT, "simulated": True, "complete": True, "preset": preset.name,
+            "version": preset.version, "seed": seed, "pulses": pulses, "sample_rate_hz": preset.sample_rate_hz, "counts_per_unit": preset.counts_per_unit,
             "centre": [0.0, 0.0], "tau_s": preset.window_tau_s, "lines": [line_label(w) for w in wavelengths_nm],
             "loop_radius_counts": preset.loop_radius * preset.counts_per_unit, "parameters": preset.to_dict()}
+
+
+def _refuse_foreign(folder: Path, wanted: dict, found: dict, force: bool) -> None:
+    """Raise DataError rather than write over something else; measured data are never replaced."""
+    lines = sorted(folder.glob("*nm.npz"))
+    if lines and not found.get("simulated"):
+        raise DataError(folder, None, f"data that no simulation wrote are here ({lines[0].name})", "an empty folder")
+    same = {**found, "complete": None} == {**wanted, "complete": None}
+    if found and not same and not force:
+        raise DataError(folder / "metadata.json", None, "another data set is here", "an empty folder, or --force")
 
 
 def generate_folder(preset: DetectorPreset, folder: Path, pulses: int, seed: int, energies_ev=None, force=False,
                     progress=None) -> list[Path]:
     """Simulate every line (or the given photon energies, eV) and write the folder; returns the files written.
 
-    A folder that already holds exactly this data set is left alone (returns []); one that holds another is an
-    error unless `force`. metadata.json is written last, so a folder with one is complete.
+    A folder that already holds exactly this data set is left alone (returns []); one that holds another simulated one
+    is an error unless `force`, one with measured data always. `complete` in metadata.json turns true at the end.
     """
     folder = Path(folder)
     wavelengths = list(preset.wavelengths_nm) if energies_ev is None else [wavelength_of(e) for e in energies_ev]
-    metadata = describe(preset, wavelengths, pulses, seed)
+    metadata = json.loads(json.dumps(describe(preset, wavelengths, pulses, seed)))
     found = read_metadata(folder)
-    if not force and found:
-        if {**found, "parameters": None} == {**metadata, "parameters": None}:
-            return []
-        raise DataError(folder / "metadata.json", None, "another data set is here", "an empty folder, or --force")
-    if folder.is_dir() and not found and not force and any(folder.glob("*nm.npz")):
-        wanted = {f"{line_label(w)}.npz" for w in wavelengths}
-        other = [p.name for p in folder.glob("*nm.npz") if p.name not in wanted]
-        if other:
-            raise DataError(folder, None, f"other data are here ({other[0]})", "an empty folder, or --force")
-    if force and folder.is_dir():  # only what a simulation wrote
-        for name in [*(f"{label}.npz" for label in found.get("lines", [])), "noise.npz", "metadata.json"]:
-            if found.get("simulated"):
-                (folder / name).unlink(missing_ok=True)
+    if found == metadata and not force:
+        return []
+    _refuse_foreign(folder, metadata, found, force)
+    for label in found.get("lines", []):
+        (folder / f"{label}.npz").unlink(missing_ok=True)
+    write_metadata(folder, {**metadata, "complete": False})
     written = []
     for wavelength in wavelengths:
         traces = simulate_line(preset, photon_energy(wavelength), pulses, seed, progress)

@@ -1,0 +1,110 @@
+"""R against Gaussian theory, and its bootstrap."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from venom_hw.detector import (
+    compute_resolving_power,
+    gaussian_resolving_power,
+    resolving_power_table,
+    summarize_resolving_power,
+)
+from venom_hw.detector.resolving_power import FWHM_PER_SIGMA, kde_fwhm
+
+
+def gauss(n, r=12.0, energy=1.2, seed=0):
+    return np.random.default_rng(seed).normal(energy, energy / r / FWHM_PER_SIGMA, n)
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(1000, 0.03), (20_000, 0.015)])
+def test_kde_is_unbiased_for_gaussians(n, tolerance):
+    estimates = [compute_resolving_power(gauss(n, seed=s), 1.2) for s in range(40)]
+    assert abs(np.mean(estimates) / 12.0 - 1) < tolerance
+
+
+def test_gaussian_r_and_its_bias_penalty():
+    values = gauss(50_000)
+    assert abs(gaussian_resolving_power(values, 1.2) / 12 - 1) < 0.01
+    sigma = 1.2 / 12 / FWHM_PER_SIGMA
+    assert abs(gaussian_resolving_power(values + sigma, 1.2) / (12 / np.sqrt(2)) - 1) < 0.02
+
+
+def test_kde_shrugs_off_outliers():
+    values = gauss(5000)
+    spoilt = np.r_[values, np.full(100, 30.0), np.full(100, -5.0)]
+    assert abs(compute_resolving_power(spoilt, 1.2) / compute_resolving_power(values, 1.2) - 1) < 0.05
+
+
+def test_fwhm_of_a_lorentzian_is_not_its_standard_deviation():
+    values = np.random.default_rng(0).standard_cauchy(20_000)
+    assert abs(kde_fwhm(values) / 2.0 - 1) < 0.1
+
+
+@given(st.floats(0.01, 100), st.floats(-50, 50))
+def test_fwhm_scales_and_does_not_move(scale, offset):
+    values = gauss(500)
+    assert abs(kde_fwhm(values * scale + offset) / (scale * kde_fwhm(values)) - 1) < 1e-3
+
+
+def test_degenerate_values():
+    assert np.isnan(kde_fwhm(np.ones(100))) and np.isnan(compute_resolving_power(np.ones(5), 1.0))
+    assert gaussian_resolving_power(np.ones(5), 1.0) == np.inf
+    with pytest.raises(ValueError, match="finite"):
+        kde_fwhm(np.array([1.0, np.nan] * 10))
+
+
+def lines(r, n=800, seed=0):
+    energies = np.array([0.9, 1.1, 1.3, 1.5])
+    rng = np.random.default_rng(seed)
+    true = np.repeat(energies, n)
+    return true, np.repeat(np.arange(4), n), true * (1 + rng.standard_normal(4 * n) / r / FWHM_PER_SIGMA)
+
+
+def test_summary_leaves_the_edges_out():
+    true, ids, pred = lines(10)
+    pred[ids == 0] += 5.0
+    summary = summarize_resolving_power(pred, true, ids)
+    assert abs(summary["mean"] / 10 - 1) < 0.05 and summary["per_line"][0] < 1 and summary["mean_all"] < 8
+
+
+@pytest.mark.parametrize("metric", ["kde", "gaussian"])
+def test_intervals_cover_the_truth(metric):
+    inside = 0
+    for seed in range(20):
+        true, ids, pred = lines(10, 300, seed)
+        table = resolving_power_table({"a": pred}, true, ids, list("abcd"), metric=metric, n_boot=60, seed=seed)
+        interval = table.mean("a")
+        assert interval.low < interval.value < interval.high
+        inside += interval.low < 10 < interval.high
+    assert inside >= 15
+
+
+def test_differences_are_paired():
+    """Two estimators with common scatter: their difference is known far better than either."""
+    true, ids, pred = lines(10)
+    better = true + 0.9 * (pred - true)
+    table = resolving_power_table({"a": pred, "b": better}, true, ids, list("abcd"), n_boot=60)
+    difference, alone = table.difference("b", "a"), table.mean("a")
+    assert abs(table.relative_difference("b", "a").value - 1 / 0.9 + 1) < 0.01
+    assert difference.low > 0.8 and difference.high - difference.low < 0.5 * (alone.high - alone.low)
+
+
+def test_table_prints_serialises_and_repeats():
+    true, ids, pred = lines(10, 100)
+    table, again = (resolving_power_table({"OF": pred}, true, ids, list("abcd"), n_boot=10) for _ in range(2))
+    assert str(table) == str(again) and "mean" in str(table)
+    data = json.loads(json.dumps(table.to_dict()))
+    assert data["estimators"]["OF"]["mean"]["value"] == table.mean("OF").value
+    assert list(data["estimators"]["OF"]["lines"]) == list("abcd")
+
+
+def test_unknown_metric_and_wrong_shape():
+    true, ids, pred = lines(10, 50)
+    with pytest.raises(ValueError, match="metric"):
+        resolving_power_table({"a": pred}, true, ids, list("abcd"), metric="mad")
+    with pytest.raises(ValueError, match="'a'"):
+        resolving_power_table({"a": pred[:-1]}, true, ids, list("abcd"))
