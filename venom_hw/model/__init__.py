@@ -7,7 +7,22 @@ from .errors import CheckpointError, ModelError
 from .head import EnergyHead, PoolState
 from .network import MKIDEnergySSM
 from .scan import linear_scan, selective_scan
+from .weights import WeightsReport, load_weights
 
-__all__ = ["BlockState", "CheckpointError", "EnergyHead", "MKIDEnergySSM", "MambaBlock", "ModelError", "PoolState",
-           "SSMBackbone", "VenomCheckpoint", "linear_scan", "load_checkpoint", "save_checkpoint",
-           "selective_scan"]
+__all__ = [
+    "BlockState",
+    "CheckpointError",
+    "EnergyHead",
+    "MKIDEnergySSM",
+    "MambaBlock",
+    "ModelError",
+    "PoolState",
+    "SSMBackbone",
+    "VenomCheckpoint",
+    "WeightsReport",
+    "linear_scan",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+    "selective_scan",
+]

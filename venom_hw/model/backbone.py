@@ -13,7 +13,9 @@ BackboneState = tuple[BlockState, ...]
 class SSMBackbone(nn.Module):
     """(B, L, 2) normalised I and Q -> features (B, L, d_model): input projection, Mamba blocks, layer norm."""
 
-    def __init__(self, d_model: int = 16, d_state: int = 8, n_layers: int = 1, d_conv: int = 4, expand: int = 1):
+    def __init__(
+        self, d_model: int = 16, d_state: int = 8, n_layers: int = 1, d_conv: int = 4, expand: int = 1
+    ):
         super().__init__()
         self.d_model = d_model
         self.input_proj = nn.Linear(2, d_model)
@@ -23,7 +25,9 @@ class SSMBackbone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The whole window at once. Raises ModelError if x is not (batch, samples, 2) with at least one sample."""
         if x.dim() != 3 or x.shape[-1] != 2 or x.shape[1] == 0:
-            raise ModelError(f"backbone: input has shape {tuple(x.shape)}, expected (batch, samples, 2) with 1 sample or more")
+            raise ModelError(
+                f"backbone: input has shape {tuple(x.shape)}, expected (batch, samples, 2) with 1 sample or more"
+            )
         r = self.input_proj(x)
         for layer in self.layers:
             r = layer(r)

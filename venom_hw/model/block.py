@@ -28,7 +28,9 @@ class BlockState(NamedTuple):
 class MambaBlock(nn.Module):
     """(B, L, D) -> (B, L, D); the same by `step`, one sample at a time."""
 
-    def __init__(self, d_model: int, d_state: int, d_conv: int, expand: int, dt_min: float = 0.005, dt_max: float = 0.2):
+    def __init__(
+        self, d_model: int, d_state: int, d_conv: int, expand: int, dt_min: float = 0.005, dt_max: float = 0.2
+    ):
         super().__init__()
         self.d_inner = expand * d_model
         self.d_state, self.d_conv = d_state, d_conv
@@ -45,7 +47,9 @@ class MambaBlock(nn.Module):
 
     @torch.no_grad()
     def _start(self, dt_min: float, dt_max: float) -> None:
-        """S4D-real decay rates -(n+1), unit skip, softplus(dt bias) spread evenly over [dt_min, dt_max] in logarithm."""
+        """S4D-real decay rates -(n+1), unit skip, softplus(dt bias) spread evenly over [dt_min, dt_max] in
+        logarithm.
+        """
         self.log_neg_A.copy_(torch.log(torch.arange(1.0, self.d_state + 1)).expand(self.d_inner, -1))
         self.D.fill_(1.0)
         delta = torch.exp(torch.linspace(math.log(dt_min), math.log(dt_max), self.d_inner))
@@ -59,11 +63,13 @@ class MambaBlock(nn.Module):
 
     def initial_state(self, batch: int) -> BlockState:
         zeros = self.log_neg_A.new_zeros
-        return BlockState(zeros(batch, self.d_inner, self.d_state), zeros(batch, self.d_conv - 1, self.d_inner))
+        return BlockState(
+            zeros(batch, self.d_inner, self.d_state), zeros(batch, self.d_conv - 1, self.d_inner)
+        )
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Causal depthwise convolution of (B, L, E) along L, zeros before the first sample."""
-        weight = self.conv.weight[:, 0].T                                 # (K, E), oldest tap first
+        weight = self.conv.weight[:, 0].T  # (K, E), oldest tap first
         y = torch.addcmul(self.conv.bias, x, weight[-1])
         for back in range(1, min(self.d_conv, x.shape[1])):
             y = y + F.pad(x[:, :-back] * weight[-1 - back], (0, 0, back, 0))
@@ -80,10 +86,10 @@ class MambaBlock(nn.Module):
     def step(self, r: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
         """One sample: r (B, D) -> (B, D) and the next state."""
         x, z = self.in_proj(self.norm(r)).chunk(2, dim=-1)
-        taps = torch.cat([state.conv, x.unsqueeze(1)], dim=1)             # (B, K, E)
+        taps = torch.cat([state.conv, x.unsqueeze(1)], dim=1)  # (B, K, E)
         x = F.silu((taps * self.conv.weight[:, 0].T).sum(1) + self.conv.bias)
         delta = F.softplus(self.dt_proj(x))
-        drive = (delta * x).unsqueeze(-1) * self.B_proj(x).unsqueeze(1)   # (B, E, N)
+        drive = (delta * x).unsqueeze(-1) * self.B_proj(x).unsqueeze(1)  # (B, E, N)
         h = torch.exp(delta.unsqueeze(-1) * self.A) * state.h + drive
         y = (h * self.C_proj(x).unsqueeze(1)).sum(-1) + self.D * x
         return r + self.out_proj(y * F.silu(z)), BlockState(h, taps[:, 1:])

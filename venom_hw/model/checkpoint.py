@@ -1,6 +1,7 @@
 """Float checkpoints: one safetensors file that rebuilds a trained model, with its window and normalisation, on its own.
 
-The header's metadata key `venom` holds JSON: format, model (sizes), window, normalisation, training, data. Nothing is pickled.
+The header's metadata key `venom` holds JSON: format, model (sizes), window, normalisation, training, data.
+Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ NORMALISATION = {"iq_mean": 2, "iq_std": 2, "energy_offset": 0, "energy_scale": 
 class VenomCheckpoint:
     """A trained model and what is needed to use it.
 
-    window: `venom_hw.detector.Window.to_dict()` (rate_hz, n_pre, length, ...); normalisation: iq_mean [2] and iq_std [2] in
-    counts, energy_offset and energy_scale in eV; training: command, seed, versions, metrics; data: preset, version, ...
+    window: `venom_hw.detector.Window.to_dict()` (rate_hz, n_pre, length, ...); normalisation: iq_mean [2] and
+    iq_std [2] in counts, energy_offset and energy_scale in eV; training: command, seed, versions, metrics;
+    data: preset, version, ...
     """
 
     model: MKIDEnergySSM
@@ -48,7 +50,9 @@ class VenomCheckpoint:
         return (torch.as_tensor(counts).to(dtype) - mean) / std
 
     @torch.no_grad()
-    def predict(self, counts, recurrent: bool = False, lengths=None, batch: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, counts, recurrent: bool = False, lengths=None, batch: int = 1024
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Counts (N, L, 2) int16 -> energy (N,) in eV and log sigma^2 (N,), sigma in eV; float64.
 
         `recurrent`: sample by sample, as the gateware. `lengths` (N,): valid samples of each window, default all.
@@ -59,18 +63,27 @@ class VenomCheckpoint:
         parts = []
         for first in range(0, len(counts), batch):
             some = slice(first, first + batch)
-            out = run(self.standardise(counts[some]), None if lengths is None else torch.as_tensor(lengths[some]))
+            out = run(
+                self.standardise(counts[some]), None if lengths is None else torch.as_tensor(lengths[some])
+            )
             parts.append(torch.stack(out).double().numpy())
         mu, logvar = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
         return offset + scale * mu, logvar + 2 * math.log(scale)
 
 
 def save_checkpoint(path: str | os.PathLike, checkpoint: VenomCheckpoint) -> Path:
-    """Write atomically; returns the path. Raises CheckpointError for a window or normalisation that could not be read back."""
+    """Write atomically; returns the path. Raises CheckpointError for a window or normalisation that could not
+    be read back.
+    """
     path = Path(path)
-    header = {"format": FORMAT, "model": dict(checkpoint.model.config), "window": dict(checkpoint.window),
-              "normalisation": dict(checkpoint.normalisation), "training": dict(checkpoint.training),
-              "data": dict(checkpoint.data)}
+    header = {
+        "format": FORMAT,
+        "model": dict(checkpoint.model.config),
+        "window": dict(checkpoint.window),
+        "normalisation": dict(checkpoint.normalisation),
+        "training": dict(checkpoint.training),
+        "data": dict(checkpoint.data),
+    }
     _check_header(path, header)
     tensors = {k: v.detach().to(torch.float32).contiguous() for k, v in checkpoint.model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,9 +103,13 @@ def load_checkpoint(path: str | os.PathLike) -> VenomCheckpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}); older VENOM files: load_weights") from error
+        raise CheckpointError(
+            f"{path}: not a safetensors file ({error}); older VENOM files: load_weights"
+        ) from error
     if "venom" not in metadata:
-        raise CheckpointError(f"{path}: no metadata key 'venom': these are bare weights, read them with load_weights")
+        raise CheckpointError(
+            f"{path}: no metadata key 'venom': these are bare weights, read them with load_weights"
+        )
     try:
         header = json.loads(metadata["venom"])
     except json.JSONDecodeError as error:
@@ -106,11 +123,15 @@ def load_checkpoint(path: str | os.PathLike) -> VenomCheckpoint:
         raise CheckpointError(f"{path}: unknown tensor '{unknown[0]}' ({len(unknown)} in all)")
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
-            raise CheckpointError(f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
+            raise CheckpointError(
+                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
+            )
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: tensor '{name}' holds values that are not finite")
     model.load_state_dict(tensors)
-    return VenomCheckpoint(model.eval(), header["window"], header["normalisation"], header["training"], header["data"])
+    return VenomCheckpoint(
+        model.eval(), header["window"], header["normalisation"], header["training"], header["data"]
+    )
 
 
 def _check_header(path: Path, header: Any) -> None:
@@ -123,16 +144,25 @@ def _check_header(path: Path, header: Any) -> None:
     for name in SIZES:
         value = header["model"].get(name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise CheckpointError(f"{path}: field 'model.{name}' is {value!r}, expected a whole number, 1 or more")
+            raise CheckpointError(
+                f"{path}: field 'model.{name}' is {value!r}, expected a whole number, 1 or more"
+            )
     length = header["window"].get("length")
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise CheckpointError(f"{path}: field 'window.length' is {length!r}, expected a whole number, 1 or more")
+        raise CheckpointError(
+            f"{path}: field 'window.length' is {length!r}, expected a whole number, 1 or more"
+        )
     for name, count in NORMALISATION.items():
         value = header["normalisation"].get(name)
         numbers = value if count else [value]
-        fine = isinstance(numbers, (list, tuple)) and len(numbers) == (count or 1) and all(
-            isinstance(v, (int, float)) and math.isfinite(v) for v in numbers)
+        fine = (
+            isinstance(numbers, (list, tuple))
+            and len(numbers) == (count or 1)
+            and all(isinstance(v, (int, float)) and math.isfinite(v) for v in numbers)
+        )
         if not fine or (name in ("iq_std", "energy_scale") and min(numbers) <= 0):
             what = f"{count} finite numbers" if count else "a finite number"
             above = ", above zero" if name in ("iq_std", "energy_scale") else ""
-            raise CheckpointError(f"{path}: field 'normalisation.{name}' is {value!r}, expected {what}{above}")
+            raise CheckpointError(
+                f"{path}: field 'normalisation.{name}' is {value!r}, expected {what}{above}"
+            )

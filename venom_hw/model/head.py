@@ -1,4 +1,6 @@
-"""Tier 2: attention pooling over the window's features, then a small network to (mu, log sigma^2). Runs at the photon rate."""
+"""Tier 2: attention pooling over the window's features, then a small network to (mu, log sigma^2). Runs at the
+photon rate.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 
 
 class PoolState(NamedTuple):
-    """Streaming softmax: sum of exp(score - maximum) * feature (B, D), sum of weights (B, 1), largest score so far (B, 1)."""
+    """Streaming softmax: sum of exp(score - maximum) * feature (B, D), sum of weights (B, 1), largest score so
+    far (B, 1).
+    """
 
     numerator: Tensor
     denominator: Tensor
@@ -28,7 +32,9 @@ class EnergyHead(nn.Module):
         self.fc3 = nn.Linear(d_head_hidden, 2)
 
     def pool(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Softmax-weighted mean over samples: (B, L, D) -> (B, D). `mask` (B, L), True where a sample belongs to the window."""
+        """Softmax-weighted mean over samples: (B, L, D) -> (B, D). `mask` (B, L), True where a sample belongs
+        to the window.
+        """
         scores = features @ self.query
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
@@ -43,7 +49,9 @@ class EnergyHead(nn.Module):
         score = (feature @ self.query).unsqueeze(1)
         maximum = torch.maximum(state.maximum, score)
         rescale, weight = torch.exp(state.maximum - maximum), torch.exp(score - maximum)
-        following = PoolState(state.numerator * rescale + weight * feature, state.denominator * rescale + weight, maximum)
+        following = PoolState(
+            state.numerator * rescale + weight * feature, state.denominator * rescale + weight, maximum
+        )
         if mask is None:
             return following
         keep = mask.unsqueeze(1)

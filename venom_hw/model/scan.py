@@ -20,23 +20,30 @@ def _module(implementation: str, tensors: tuple[Tensor, ...]):
     if implementation == "auto":
         implementation = os.environ.get("VENOM_SCAN") or "auto"
     if implementation not in IMPLEMENTATIONS:
-        raise ModelError(f"scan implementation '{implementation}': expected one of {', '.join(IMPLEMENTATIONS)}")
+        raise ModelError(
+            f"scan implementation '{implementation}': expected one of {', '.join(IMPLEMENTATIONS)}"
+        )
     if implementation == "torch":
         return scan_torch
     usable = scan_kernel.takes(*tensors) and scan_kernel.library() is not None
     if implementation == "kernel" and not usable:
         kinds = sorted({f"{v.dtype} on {v.device}" for v in tensors})
-        raise ModelError(f"the scan kernel is not available for {', '.join(kinds)} (needs a C++ compiler, a CPU, one type)")
+        raise ModelError(
+            f"the scan kernel is not available for {', '.join(kinds)} (needs a C++ compiler, a CPU, one type)"
+        )
     return scan_kernel if usable else scan_torch
 
 
 def linear_scan(a: Tensor, b: Tensor, implementation: str = "auto") -> Tensor:
     """h[t] = a[t] h[t-1] + b[t], h before the first sample 0 (so a[0] is not used).
 
-    a, b, and the result: (batch, length, ...), the same operation as mambapy's pscan. Raises ModelError on other shapes.
+    a, b, and the result: (batch, length, ...), the same operation as mambapy's pscan. Raises ModelError on
+    other shapes.
     """
     if a.shape != b.shape or a.dim() < 2 or 0 in a.shape:
-        raise ModelError(f"linear_scan: a {tuple(a.shape)}, b {tuple(b.shape)}: expected one shape (batch, length, ...), not empty")
+        raise ModelError(
+            f"linear_scan: a {tuple(a.shape)}, b {tuple(b.shape)}: expected one shape (batch, length, ...), not empty"
+        )
     return _module(implementation, (a, b)).LinearScan.apply(a, b)
 
 
@@ -52,12 +59,20 @@ def selective_scan(
     Raises ModelError on shapes that do not fit.
     """
     if x.dim() != 3 or 0 in x.shape:
-        raise ModelError(f"selective_scan: x has shape {tuple(x.shape)}, expected (batch, length, d_inner), not empty")
+        raise ModelError(
+            f"selective_scan: x has shape {tuple(x.shape)}, expected (batch, length, d_inner), not empty"
+        )
     batch, length, d_inner = x.shape
     d_state = A.shape[-1]
-    expected = {"delta": (delta, x.shape), "A": (A, (d_inner, d_state)),
-                "B": (B, (batch, length, d_state)), "C": (C, (batch, length, d_state))}
+    expected = {
+        "delta": (delta, x.shape),
+        "A": (A, (d_inner, d_state)),
+        "B": (B, (batch, length, d_state)),
+        "C": (C, (batch, length, d_state)),
+    }
     for name, (value, shape) in expected.items():
         if tuple(value.shape) != tuple(shape):
-            raise ModelError(f"selective_scan: {name} has shape {tuple(value.shape)}, expected {tuple(shape)}")
+            raise ModelError(
+                f"selective_scan: {name} has shape {tuple(value.shape)}, expected {tuple(shape)}"
+            )
     return _module(implementation, (x, delta, A, B, C)).SelectiveScan.apply(x, delta, A, B, C)

@@ -1,8 +1,9 @@
 """Compiles scan_kernel.cpp once, keeps the library in a cache folder, and calls it (CPU, float32 and float64).
 
-Cache: $VENOM_CACHE, else $XDG_CACHE_HOME/venom-hw, else ~/.cache/venom-hw. The file name carries a hash of the source, the
-compiler's version, the flags and the processor, so that nothing stale is ever loaded. Without a working compiler
-`library()` returns None, after one warning that says why, and the scans of `scan_torch` are used: same results, slower.
+Cache: $VENOM_CACHE, else $XDG_CACHE_HOME/venom-hw, else ~/.cache/venom-hw. The file name carries a hash of the
+source, the compiler's version, the flags and the processor, so that nothing stale is ever loaded. Without a
+working compiler `library()` returns None, after one warning that says why, and the scans of `scan_torch` are
+used: same results, slower.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from torch import Tensor
 SOURCE = Path(__file__).with_name("scan_kernel.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared")
 SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
-FUNCTIONS = {"selective_forward": 8, "selective_backward": 12, "linear_forward": 4, "linear_backward": 6}  # pointers
+FUNCTIONS = {
+    "selective_forward": 8,
+    "selective_backward": 12,
+    "linear_forward": 4,
+    "linear_backward": 6,
+}  # pointers
 
 
 class KernelUnavailable(RuntimeError):
@@ -54,7 +60,9 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return "".join(next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features"))
+    return "".join(
+        next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features")
+    )
 
 
 def build(folder: Path | None = None) -> Path:
@@ -69,10 +77,14 @@ def build(folder: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix="scan-", suffix=".tmp", dir=folder)
     except OSError as error:
-        raise KernelUnavailable(f"cannot write to {folder} ({error}); VENOM_CACHE names another folder") from error
+        raise KernelUnavailable(
+            f"cannot write to {folder} ({error}); VENOM_CACHE names another folder"
+        ) from error
     os.close(handle)
     try:
-        done = subprocess.run([path, *FLAGS, str(SOURCE), "-o", temporary], capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [path, *FLAGS, str(SOURCE), "-o", temporary], capture_output=True, text=True, timeout=300
+        )
         if done.returncode:
             lines = [x for x in done.stderr.splitlines() if "error" in x] or done.stderr.splitlines()[-1:]
             raise KernelUnavailable(f"{path} failed on {SOURCE.name}: {lines[0] if lines else 'no message'}")
@@ -89,7 +101,9 @@ def library() -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(build()))
     except (KernelUnavailable, OSError, subprocess.SubprocessError) as error:
-        warnings.warn(f"fast scan not available, using the slower PyTorch one: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"fast scan not available, using the slower PyTorch one: {error}", RuntimeWarning, stacklevel=2
+        )
         return None
     for suffix in SUFFIX.values():
         for name, pointers in FUNCTIONS.items():
@@ -137,7 +151,7 @@ class SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
         x, delta, B, C = (v.contiguous() for v in (x, delta, B, C))
-        A = A.T.contiguous()                                  # the kernel's inner loop runs over d_inner
+        A = A.T.contiguous()  # the kernel's inner loop runs over d_inner
         ctx.size = (*x.shape, B.shape[-1])
         y = torch.empty_like(x)
         h_last = x.new_empty(x.shape[0], *A.shape)

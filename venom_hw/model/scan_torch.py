@@ -1,8 +1,8 @@
 """Scans in plain PyTorch: a loop over time with a backward of its own, for any device and floating type.
 
-The loop runs over time-major tensors and saves decay and state only; autograd through the same loop would build a graph of
-several nodes a sample. Every sample is one multiply-add, in the order in which the recurrence is written: nothing is lost on
-long sequences, as in schemes that divide by a cumulative product.
+The loop runs over time-major tensors and saves decay and state only; autograd through the same loop would build
+a graph of several nodes a sample. Every sample is one multiply-add, in the order in which the recurrence is
+written: nothing is lost on long sequences, as in schemes that divide by a cumulative product.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
         x, delta, B, C = (v.transpose(0, 1).contiguous() for v in (x, delta, B, C))
-        a = torch.exp(delta.unsqueeze(-1) * A)                            # (L, batch, d_inner, d_state)
+        a = torch.exp(delta.unsqueeze(-1) * A)  # (L, batch, d_inner, d_state)
         h = _run(a, (delta * x).unsqueeze(-1) * B.unsqueeze(-2))
         ctx.save_for_backward(x, delta, A, B, C, a, h)
         y = torch.matmul(h, C.unsqueeze(-1)).squeeze(-1)
@@ -67,11 +67,11 @@ class SelectiveScan(torch.autograd.Function):
         x, delta, A, B, C, a, h = ctx.saved_tensors
         gy = gy.transpose(0, 1)
         gC = torch.matmul(gy.unsqueeze(-2), h).squeeze(-2)
-        g = _run_back(a, gy.unsqueeze(-1) * C.unsqueeze(-2))              # gradient of delta B x
+        g = _run_back(a, gy.unsqueeze(-1) * C.unsqueeze(-2))  # gradient of delta B x
         u = delta * x
         gB = torch.matmul(u.unsqueeze(-2), g).squeeze(-2)
         gu = torch.matmul(g, B.unsqueeze(-1)).squeeze(-1)
-        ge = torch.zeros_like(a)                                          # gradient of delta A
+        ge = torch.zeros_like(a)  # gradient of delta A
         torch.mul(g[1:], h[:-1], out=ge[1:]).mul_(a[1:])
         gdelta = (ge * A).sum(-1) + gu * x
         gA = (ge * delta.unsqueeze(-1)).sum((0, 1))

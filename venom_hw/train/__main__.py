@@ -38,9 +38,16 @@ settings for --set and TOML files (name = default: meaning):
 
 
 def parser() -> argparse.ArgumentParser:
-    rows = (f"  {f.name} = {getattr(TrainConfig(), f.name)!r}: {f.metadata['help']}" for f in dataclasses.fields(TrainConfig))
-    p = argparse.ArgumentParser(prog="python -m venom_hw.train", description=__doc__, epilog=EPILOG + "\n".join(rows),
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    rows = (
+        f"  {f.name} = {getattr(TrainConfig(), f.name)!r}: {f.metadata['help']}"
+        for f in dataclasses.fields(TrainConfig)
+    )
+    p = argparse.ArgumentParser(
+        prog="python -m venom_hw.train",
+        description=__doc__,
+        epilog=EPILOG + "\n".join(rows),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument("--preset", choices=("ptsi", "inhf"), help="detector to simulate (default ptsi)")
     p.add_argument("--data", help="folder of pulses instead of simulated ones")
     p.add_argument("--out", type=Path, help="folder for the results (default runs/<preset>)")
@@ -49,10 +56,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, help="pulses a step")
     p.add_argument("--lr", type=float, help="largest learning rate")
     p.add_argument("--seed", type=int, help="seed of the weights and of the order of pulses")
-    p.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any other setting of the list below")
-    p.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in FOLDER, with its settings")
-    p.add_argument("--simulated", type=Path, default=Path("data/simulated"),
-                   help="where simulated pulses are kept between runs (default data/simulated)")
+    p.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="any other setting of the list below"
+    )
+    p.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="go on with the run in FOLDER, with its settings"
+    )
+    p.add_argument(
+        "--simulated",
+        type=Path,
+        default=Path("data/simulated"),
+        help="where simulated pulses are kept between runs (default data/simulated)",
+    )
     p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 
@@ -79,9 +94,16 @@ def main(argv: list[str] | None = None) -> int:
     command = shlex.join(["python", "-m", "venom_hw.train", *argv])
     try:
         if args.resume:
-            if args.config or args.set or any(v is not None for v in direct.values()) or args.out not in (None, args.resume):
-                raise TrainError("--resume goes on with the settings of the run: expected no --out, --config, --set, "
-                                 "--preset, --data, --epochs, --batch, --lr or --seed beside it")
+            if (
+                args.config
+                or args.set
+                or any(v is not None for v in direct.values())
+                or args.out not in (None, args.resume)
+            ):
+                raise TrainError(
+                    "--resume goes on with the settings of the run: expected no --out, --config, --set, "
+                    "--preset, --data, --epochs, --batch, --lr or --seed beside it"
+                )
             config, out = saved_config(args.resume), args.resume
         else:
             config = read_config(args.config, **(direct | parse_settings(args.set)))
@@ -91,10 +113,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nstopped; after a finished epoch, go on with --resume {args.resume or args.out or 'runs/...'}", file=sys.stderr)
+        print(
+            f"\nstopped; after a finished epoch, go on with --resume {args.resume or args.out or 'runs/...'}",
+            file=sys.stderr,
+        )
         return 130
     print(text_report(result))
-    print(f"Written to {out}: {MODEL_FILE}, model_meta.json, config.toml, report.txt, report.json, report.png")
+    print(
+        f"Written to {out}: {MODEL_FILE}, model_meta.json, config.toml, report.txt, report.json, report.png"
+    )
     return 0
 
 

@@ -1,4 +1,6 @@
-"""Settings of a training run: one flat dataclass, read from TOML, overridden by the command line, saved beside the results."""
+"""Settings of a training run: one flat dataclass, read from TOML, overridden by the command line, saved beside
+the results.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ def _setting(default, text: str, least: float | None = None):
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run; `help` of each field is in its metadata. Raises TrainError on a value out of range."""
+    """Everything that decides a run; `help` of each field is in its metadata. Raises TrainError on a value out
+    of range.
+    """
 
     preset: str = _setting("ptsi", "simulated detector: ptsi or inhf (used when data is empty)")
     data: str = _setting("", "folder of pulses, npz a wavelength; empty: simulate the preset")
     extra: list[str] = _setting([], "further folders, used for training only")
     pulses: int = _setting(20000, "simulated pulses a laser line", 10)
-    between: int = _setting(20, "simulated energies that lie between and around the lines, so that nothing snaps to them", 0)
+    between: int = _setting(
+        20, "simulated energies that lie between and around the lines, so that nothing snaps to them", 0
+    )
     between_pulses: int = _setting(4000, "simulated pulses of each of those", 10)
     simulation_seed: int = _setting(2, "seed of the simulation (the shipped evaluation data have seed 1)", 0)
     downsample: int = _setting(4, "raw samples a model sample", 1)
@@ -42,7 +48,9 @@ class TrainConfig:
     warmup: float = _setting(2.0, "epochs of linear warm-up; then a cosine to zero", 0.0)
     weight_decay: float = _setting(1e-4, "of AdamW", 0.0)
     clip: float = _setting(1.0, "largest gradient norm; 0: unlimited", 0.0)
-    ema: float = _setting(0.995, "decay a step of the averaged weights that are saved; 0: the last weights", 0.0)
+    ema: float = _setting(
+        0.995, "decay a step of the averaged weights that are saved; 0: the last weights", 0.0
+    )
     loss: str = _setting("gaussian_nll", "gaussian_nll or mse")
     seed: int = _setting(0, "seed of the starting weights and the order of pulses", 0)
     threads: int = _setting(1, "threads of PyTorch; part of the bits of a result", 1)
@@ -65,7 +73,9 @@ class TrainConfig:
                 raise TrainError(f"setting '{f.name}' = {value!r}: expected {least:g} or more")
         for name, legal in (("preset", ("ptsi", "inhf")), ("loss", ("gaussian_nll", "mse"))):
             if getattr(self, name) not in legal:
-                raise TrainError(f"setting '{name}' = {getattr(self, name)!r}: expected one of {', '.join(legal)}")
+                raise TrainError(
+                    f"setting '{name}' = {getattr(self, name)!r}: expected one of {', '.join(legal)}"
+                )
         if not self.ema < 1:
             raise TrainError(f"setting 'ema' = {self.ema:g}: expected less than 1")
         if not self.validation <= 0.9:
@@ -74,7 +84,10 @@ class TrainConfig:
     @property
     def sizes(self) -> dict[str, int]:
         """Constructor arguments of MKIDEnergySSM."""
-        return {n: getattr(self, n) for n in ("d_model", "d_state", "n_layers", "d_conv", "expand", "d_head_hidden")}
+        return {
+            n: getattr(self, n)
+            for n in ("d_model", "d_state", "n_layers", "d_conv", "expand", "d_head_hidden")
+        }
 
     def to_toml(self) -> str:
         """Readable TOML with each setting's meaning."""

@@ -9,20 +9,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from venom_hw.detector import PRESETS, PulseSet, generate_folder, load_pulse_set, normalisation, photon_energy, stratified_split
+from venom_hw.detector import (
+    PRESETS,
+    PulseSet,
+    generate_folder,
+    load_pulse_set,
+    normalisation,
+    photon_energy,
+    stratified_split,
+)
 
 from .config import TrainConfig
 from .errors import TrainError
 
-MARGIN = 1.05          # training energies reach this far beyond the outermost lines
-TEST_ENERGIES = 6      # of the test between the lines
+MARGIN = 1.05  # training energies reach this far beyond the outermost lines
+TEST_ENERGIES = 6  # of the test between the lines
 TEST_PULSES = 1500
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """lines: the pulses of the laser lines, of which train_idx are trained on and val_idx held out; extra: sets that are only
-    trained on; test: pulses at energies that no training pulse has (or None); normalisation: from the training pulses."""
+    """lines: the pulses of the laser lines, of which train_idx are trained on and val_idx held out; extra: sets
+    that are only trained on; test: pulses at energies that no training pulse has (or None); normalisation: from
+    the training pulses."""
 
     lines: PulseSet
     train_idx: np.ndarray
@@ -41,7 +50,9 @@ class TrainingData:
         return torch.from_numpy(counts), self.standardise(energy), torch.from_numpy(lengths.astype(np.int64))
 
     def standardise(self, energies) -> torch.Tensor:
-        scaled = (np.asarray(energies) - self.normalisation["energy_offset"]) / self.normalisation["energy_scale"]
+        scaled = (np.asarray(energies) - self.normalisation["energy_offset"]) / self.normalisation[
+            "energy_scale"
+        ]
         return torch.from_numpy(scaled.astype(np.float32))
 
 
@@ -60,7 +71,9 @@ def held_out_energies(wavelengths_nm, taken, count: int = TEST_ENERGIES) -> list
     return sorted({round(float(middles[np.abs(middles - e).argmin()]), 4) for e in wanted})
 
 
-def simulated_folders(config: TrainConfig, folder: Path, progress: Callable[[int], None] | None = None) -> dict[str, Path]:
+def simulated_folders(
+    config: TrainConfig, folder: Path, progress: Callable[[int], None] | None = None
+) -> dict[str, Path]:
     """Simulate what the settings ask for, unless it is there: {"lines", "between", "test"} -> folder."""
     preset = PRESETS[config.preset]
     seed = config.simulation_seed
@@ -68,7 +81,9 @@ def simulated_folders(config: TrainConfig, folder: Path, progress: Callable[[int
     generate_folder(preset, folders["lines"], config.pulses, seed, progress=progress)
     energies = between_energies(preset.wavelengths_nm, config.between) if config.between else []
     if energies:
-        folders["between"] = folder / f"{preset.name}-between-{config.between}x{config.between_pulses}-seed{seed}"
+        folders["between"] = (
+            folder / f"{preset.name}-between-{config.between}x{config.between_pulses}-seed{seed}"
+        )
         generate_folder(preset, folders["between"], config.between_pulses, seed, energies, progress=progress)
     test = held_out_energies(preset.wavelengths_nm, energies)
     folders["test"] = folder / f"{preset.name}-test-{config.between}-{TEST_PULSES}-seed{seed}"
@@ -76,9 +91,15 @@ def simulated_folders(config: TrainConfig, folder: Path, progress: Callable[[int
     return folders
 
 
-def prepare(config: TrainConfig, simulated: Path, progress: Callable[[int], None] | None = None) -> TrainingData:
-    """Load (and where no folder is named, first simulate) a run's pulses. Raises TrainError or the detector's DataError."""
-    cut = dict(downsample=config.downsample, n_tau=config.n_tau, n_pre=config.n_pre, peak_sigma=config.peak_sigma)
+def prepare(
+    config: TrainConfig, simulated: Path, progress: Callable[[int], None] | None = None
+) -> TrainingData:
+    """Load (and where no folder is named, first simulate) a run's pulses. Raises TrainError or the detector's
+    DataError.
+    """
+    cut = dict(
+        downsample=config.downsample, n_tau=config.n_tau, n_pre=config.n_pre, peak_sigma=config.peak_sigma
+    )
     extra, test = [Path(p) for p in config.extra], None
     if config.data:
         folder = Path(config.data)
@@ -88,11 +109,29 @@ def prepare(config: TrainConfig, simulated: Path, progress: Callable[[int], None
         extra = [*extra, *([folders["between"]] if "between" in folders else [])]
     lines = load_pulse_set(folder, **cut)
     if len(lines.wl_labels) < 2:
-        raise TrainError(f"{folder}: one line only ({lines.wl_labels[0]}), expected two or more to learn energies from")
+        raise TrainError(
+            f"{folder}: one line only ({lines.wl_labels[0]}), expected two or more to learn energies from"
+        )
     train_idx, val_idx = stratified_split(lines.wl_ids, config.validation, config.split_seed)
     sets = tuple(load_pulse_set(p, **cut, window=lines.window) for p in extra)
-    source = {k: v for k, v in (lines.source or {}).items() if k in ("preset", "version", "seed", "pulses", "simulated")}
-    description = source | {"folder": folder.name, "lines": list(lines.wl_labels), "training_pulses": int(len(train_idx)),
-                            "validation_pulses": int(len(val_idx)), "extra_pulses": int(sum(len(s) for s in sets))}
-    return TrainingData(lines, train_idx, val_idx, sets, None if test is None else load_pulse_set(test, **cut, window=lines.window),
-                        normalisation(lines, train_idx), description)
+    source = {
+        k: v
+        for k, v in (lines.source or {}).items()
+        if k in ("preset", "version", "seed", "pulses", "simulated")
+    }
+    description = source | {
+        "folder": folder.name,
+        "lines": list(lines.wl_labels),
+        "training_pulses": int(len(train_idx)),
+        "validation_pulses": int(len(val_idx)),
+        "extra_pulses": int(sum(len(s) for s in sets)),
+    }
+    return TrainingData(
+        lines,
+        train_idx,
+        val_idx,
+        sets,
+        None if test is None else load_pulse_set(test, **cut, window=lines.window),
+        normalisation(lines, train_idx),
+        description,
+    )

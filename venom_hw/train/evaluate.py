@@ -39,8 +39,12 @@ class Evaluation:
     def summary(self) -> dict:
         """A few numbers for the checkpoint's header."""
         table = self.tables["kde"]
-        return {"R_venom": table.mean(VENOM).to_dict(), "R_optimal_filter": table.mean(FILTER).to_dict(),
-                "R_difference": table.difference(VENOM, FILTER).to_dict(), "validation_nll_eV": self.mean_nll}
+        return {
+            "R_venom": table.mean(VENOM).to_dict(),
+            "R_optimal_filter": table.mean(FILTER).to_dict(),
+            "R_difference": table.difference(VENOM, FILTER).to_dict(),
+            "validation_nll_eV": self.mean_nll,
+        }
 
 
 def _first_of_each_line(index: np.ndarray, wl_ids: np.ndarray) -> np.ndarray:
@@ -53,37 +57,55 @@ def evaluate(checkpoint: VenomCheckpoint, data: TrainingData, n_boot: int = 200)
     lines = data.lines
     baseline = fit_filter_baseline(lines, data.train_idx)
     some = _first_of_each_line(data.train_idx, lines.wl_ids)
-    calibration = EnergyCalibration.fit(checkpoint.predict(lines.counts[some], lengths=lines.lengths[some])[0],
-                                        lines.energies[some])
+    calibration = EnergyCalibration.fit(
+        checkpoint.predict(lines.counts[some], lengths=lines.lengths[some])[0], lines.energies[some]
+    )
     held = lines.select(data.val_idx)
     mu, logvar = checkpoint.predict(held.counts, lengths=held.lengths)
     nll = float(np.mean(0.5 * (logvar + (mu - held.energies) ** 2 * np.exp(-logvar))))
     estimates = {VENOM: calibration(mu), FILTER: baseline.predict(held.counts)}
-    tables = {m: resolving_power_table(estimates, held.energies, held.wl_ids, held.wl_labels, metric=m, n_boot=n_boot)
-              for m in ("kde", "gaussian")}
+    tables = {
+        m: resolving_power_table(
+            estimates, held.energies, held.wl_ids, held.wl_labels, metric=m, n_boot=n_boot
+        )
+        for m in ("kde", "gaussian")
+    }
     between = []
     if data.test is not None:
-        found = {VENOM: calibration(checkpoint.predict(data.test.counts, lengths=data.test.lengths)[0]),
-                 FILTER: baseline.predict(data.test.counts)}
+        found = {
+            VENOM: calibration(checkpoint.predict(data.test.counts, lengths=data.test.lengths)[0]),
+            FILTER: baseline.predict(data.test.counts),
+        }
         for energy in np.unique(data.test.energies):
             rows = data.test.energies == energy
             for name, values in found.items():
-                between.append({"energy_eV": float(energy), "estimator": name, "pulses": int(rows.sum()),
-                                "R": compute_resolving_power(values[rows], float(energy)),
-                                "bias_eV": float(np.median(values[rows]) - energy)})
+                between.append(
+                    {
+                        "energy_eV": float(energy),
+                        "estimator": name,
+                        "pulses": int(rows.sum()),
+                        "R": compute_resolving_power(values[rows], float(energy)),
+                        "bias_eV": float(np.median(values[rows]) - energy),
+                    }
+                )
     return Evaluation(tables, estimates, held.energies, held.wl_ids, between, nll)
 
 
 def text_report(result: Evaluation) -> str:
     """The tables as text."""
     table = result.tables["kde"]
-    parts = ["Resolving power R = E / FWHM (kernel density) on held-out pulses, energy calibrated, 95 % bootstrap intervals:",
-             str(table), f"difference of the mean (paired): {table.difference(VENOM, FILTER)}",
-             f"mean R = E / (2.355 rms): VENOM {result.tables['gaussian'].mean(VENOM)}, "
-             f"optimal filter {result.tables['gaussian'].mean(FILTER)}"]
+    parts = [
+        "Resolving power R = E / FWHM (kernel density), held-out pulses, energy calibrated, 95 % bootstrap intervals:",
+        str(table),
+        f"difference of the mean (paired): {table.difference(VENOM, FILTER)}",
+        f"mean R = E / (2.355 rms): VENOM {result.tables['gaussian'].mean(VENOM)}, "
+        f"optimal filter {result.tables['gaussian'].mean(FILTER)}",
+    ]
     if result.between:
         parts.append("At energies between those trained on (R, and bias of the median in meV):")
         for row in result.between:
-            parts.append(f"  {row['energy_eV']:.4f} eV  {row['estimator']:<34} R {row['R']:6.2f}  "
-                         f"bias {1e3 * row['bias_eV']:+7.2f} meV  ({row['pulses']} pulses)")
+            parts.append(
+                f"  {row['energy_eV']:.4f} eV  {row['estimator']:<34} R {row['R']:6.2f}  "
+                f"bias {1e3 * row['bias_eV']:+7.2f} meV  ({row['pulses']} pulses)"
+            )
     return "\n".join(parts)

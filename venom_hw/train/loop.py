@@ -1,7 +1,7 @@
 """The training loop: AdamW, linear warm-up and cosine, gradient clip, averaged weights; resumable after each epoch.
 
-Everything random comes from generators seeded with (seed, epoch), so a run that was stopped and resumed gives the bits of one
-that was not.
+Everything random comes from generators seeded with (seed, epoch), so a run that was stopped and resumed gives
+the bits of one that was not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def learning_rate(step: int, warmup: int, total: int, peak: float) -> float:
 class Trainer:
     """One run over fixed tensors: counts (N, L, 2) int16, target (N,) standardised energy, lengths (N,)."""
 
-    def __init__(self, config: TrainConfig, normalisation: dict, counts: Tensor, target: Tensor, lengths: Tensor):
+    def __init__(
+        self, config: TrainConfig, normalisation: dict, counts: Tensor, target: Tensor, lengths: Tensor
+    ):
         if len(counts) < config.batch:
             raise TrainError(f"{len(counts)} training pulses: expected at least one batch of {config.batch}")
         self.config = config
@@ -57,7 +59,10 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         others = [p for p in self.model.parameters() if p.dim() <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=BETAS)
         self.epoch, self.step = 0, 0
         self.history: list[dict] = []
@@ -75,7 +80,9 @@ class Trainer:
         return torch.Generator().manual_seed((self.config.seed << 20) + self.epoch + 1)
 
     def run_epoch(self, progress: Callable[[float], None] | None = None) -> float:
-        """One epoch; returns its mean loss. `progress` gets each step's loss. Raises TrainError if the loss is not finite."""
+        """One epoch; returns its mean loss. `progress` gets each step's loss. Raises TrainError if the loss is
+        not finite.
+        """
         config, batch = self.config, self.config.batch
         order = torch.randperm(len(self.counts), generator=self._generator())
         steps, total = self.steps_per_epoch, self.steps_per_epoch * config.epochs
@@ -83,7 +90,7 @@ class Trainer:
         self.model.train()
         sum_of_losses = 0.0
         for k in range(steps):
-            index = order[k * batch:(k + 1) * batch]
+            index = order[k * batch : (k + 1) * batch]
             x = (self.counts[index].float() - self.mean) / self.std
             lengths = None if self.lengths is None else self.lengths[index]
             rate = learning_rate(self.step, warmup, total, config.lr)
@@ -92,7 +99,9 @@ class Trainer:
             loss = LOSSES[config.loss](*self.model(x, lengths), self.target[index])
             value = loss.item()
             if not math.isfinite(value):
-                raise TrainError(f"loss {value} in epoch {self.epoch + 1}, step {k + 1}: try a smaller lr than {config.lr:g}")
+                raise TrainError(
+                    f"loss {value} in epoch {self.epoch + 1}, step {k + 1}: try a smaller lr than {config.lr:g}"
+                )
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             if config.clip:

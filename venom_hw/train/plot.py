@@ -25,13 +25,25 @@ def plot_report(path: Path, result: Evaluation, history: list[dict], title: str)
         intervals = [table.line(name, label) for label in table.labels]
         value = np.array([i.value for i in intervals])
         error = np.abs(np.array([[i.low, i.high] for i in intervals]).T - value)
-        power.errorbar(table.energies, value, error, fmt="o-", capsize=3, color=colour,
-                       label=f"{name}: mean R {table.mean(name)}")
+        power.errorbar(
+            table.energies,
+            value,
+            error,
+            fmt="o-",
+            capsize=3,
+            color=colour,
+            label=f"{name}: mean R {table.mean(name)}",
+        )
         rows = [r for r in result.between if r["estimator"] == name]
         power.plot([r["energy_eV"] for r in rows], [r["R"] for r in rows], "x", color=colour)
         bias.plot(table.energies, 1e3 * table.bias[name], "o", color=colour, label=f"{name}, lines")
-        bias.plot([r["energy_eV"] for r in rows], [1e3 * r["bias_eV"] for r in rows], "x", color=colour,
-                  label=f"{name}, energies not trained on")
+        bias.plot(
+            [r["energy_eV"] for r in rows],
+            [1e3 * r["bias_eV"] for r in rows],
+            "x",
+            color=colour,
+            label=f"{name}, energies not trained on",
+        )
     low, high = 0.85 * result.energies.min(), 1.1 * result.energies.max()
     bins = np.linspace(low, high, 200)
     for name, colour in COLOURS.items():
@@ -40,10 +52,15 @@ def plot_report(path: Path, result: Evaluation, history: list[dict], title: str)
         spectrum.axvline(energy, color="0.8", zorder=0)
     epochs = [h["epoch"] for h in history]
     loss.plot(epochs, [h["train_loss"] for h in history], color="0.5", label="training")
-    loss.plot(epochs, [h["val_loss"] for h in history], color=COLOURS[VENOM], label="held out (averaged weights)")
-    for axes, x, y in ((power, "photon energy [eV]", "R (crosses: energies not trained on)"),
-                       (spectrum, "estimated energy [eV]", "held-out pulses"),
-                       (bias, "photon energy [eV]", "bias of the median [meV]"), (loss, "epoch", "loss")):
+    loss.plot(
+        epochs, [h["val_loss"] for h in history], color=COLOURS[VENOM], label="held out (averaged weights)"
+    )
+    for axes, x, y in (
+        (power, "photon energy [eV]", "R (crosses: energies not trained on)"),
+        (spectrum, "estimated energy [eV]", "held-out pulses"),
+        (bias, "photon energy [eV]", "bias of the median [meV]"),
+        (loss, "epoch", "loss"),
+    ):
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(fontsize=8)

@@ -39,9 +39,16 @@ def save_state(folder: Path, trainer: Trainer) -> None:
     content = save({k: v.contiguous() for k, v in tensors.items()})
     target = folder / f"state-{trainer.epoch:04d}.safetensors"
     write_atomically(target, content)
-    description = {"format": FORMAT, "tensors": target.name, "sha256": hashlib.sha256(content).hexdigest(),
-                   "epoch": trainer.epoch, "step": trainer.step, "history": trainer.history,
-                   "config": dataclasses.asdict(trainer.config), "torch": torch.__version__}
+    description = {
+        "format": FORMAT,
+        "tensors": target.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "epoch": trainer.epoch,
+        "step": trainer.step,
+        "history": trainer.history,
+        "config": dataclasses.asdict(trainer.config),
+        "torch": torch.__version__,
+    }
     write_atomically(folder / "state.json", json.dumps(description, indent=1))
     for old in folder.glob("state-*.safetensors"):
         if old != target:
@@ -67,16 +74,22 @@ def saved_config(folder: Path) -> TrainConfig:
     try:
         return TrainConfig(**read_state(folder)["config"])
     except (KeyError, TypeError) as error:
-        raise TrainError(f"{folder / 'state.json'}: field 'config' does not fit this version ({error})") from error
+        raise TrainError(
+            f"{folder / 'state.json'}: field 'config' does not fit this version ({error})"
+        ) from error
 
 
 def restore_state(folder: Path, trainer: Trainer) -> None:
-    """Put a trainer where the run stopped. Raises TrainError if the files do not belong together or to these settings."""
+    """Put a trainer where the run stopped. Raises TrainError if the files do not belong together or to these
+    settings.
+    """
     state = read_state(folder)
     if state["config"] != dataclasses.asdict(trainer.config):
         changed = [k for k, v in dataclasses.asdict(trainer.config).items() if state["config"].get(k) != v]
-        raise TrainError(f"{folder / 'state.json'}: setting '{changed[0]}' is {state['config'].get(changed[0])!r} there, "
-                         f"{getattr(trainer.config, changed[0])!r} here; expected the settings the run was started with")
+        raise TrainError(
+            f"{folder / 'state.json'}: setting '{changed[0]}' is {state['config'].get(changed[0])!r} there, "
+            f"{getattr(trainer.config, changed[0])!r} here; expected the settings the run was started with"
+        )
     path = folder / state["tensors"]
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != state["sha256"]:
@@ -91,5 +104,7 @@ def restore_state(folder: Path, trainer: Trainer) -> None:
     moments = {m: part(f"{m}.") for m in MOMENTS}
     for name, parameter in trainer.model.named_parameters():
         if name in moments["step"]:
-            trainer.optimiser.state[parameter] = {m: moments[m][name].clone() for m in ("step", "exp_avg", "exp_avg_sq")}
+            trainer.optimiser.state[parameter] = {
+                m: moments[m][name].clone() for m in ("step", "exp_avg", "exp_avg_sq")
+            }
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
