@@ -38,7 +38,8 @@ class SaturationCounter:
     def add(self, name: str, outside: np.ndarray) -> None:
         if self.valid is not None:
             outside = outside[self.valid]
-        self.counts[name] = self.counts.get(name, 0) + int(np.count_nonzero(outside))
+        if count := int(np.count_nonzero(outside)):
+            self.counts[name] = self.counts.get(name, 0) + count
 
 
 class Kernels:
@@ -142,7 +143,7 @@ class Kernels:
 
         def kernel(args, out):
             a, b = (
-                lift(arg if scale is None else arg * scale).astype(dtype, copy=False)
+                (lift(arg) if scale is None else lift(arg) * scale).astype(dtype, copy=False)
                 for arg, lift, scale in zip(args, lifts, scales, strict=True)
             )
             return function(a, b, out=out)

@@ -129,15 +129,15 @@ class Call:
         return DatapathError(f"node {self.name!r} ({self.op}): {message}")
 
 
-def _aligned(call: Call, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    _, shifts = alignment(*call.args)
-    return [shift_left(v, s) for v, s in zip(values, shifts, strict=True)]
-
-
 def _batched(call: Call, values: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Elements of lower rank get axes of 1 after the batch axis, so that broadcasting pairs the trailing axes."""
     rank = max(len(a.shape) for a in call.args)
     return [v.reshape(v.shape[:1] + (1,) * (rank - len(a.shape)) + v.shape[1:]) for v, a in zip(values, call.args)]
+
+
+def _aligned(call: Call, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    _, shifts = alignment(*call.args)
+    return [shift_left(v, s) for v, s in zip(_batched(call, values), shifts, strict=True)]
 
 
 def gather(entries: np.ndarray, index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -222,10 +222,10 @@ _EVALUATE: dict[str, Callable] = {
     "constant": lambda call, values: call.constants[call.attrs["key"]][None],
     "constmatmul": _eval_constmatmul,
     "matmul": _eval_matmul,
-    "add": lambda call, values: np.add(*_batched(call, _aligned(call, values))),
-    "sub": lambda call, values: np.subtract(*_batched(call, _aligned(call, values))),
+    "add": lambda call, values: np.add(*_aligned(call, values)),
+    "sub": lambda call, values: np.subtract(*_aligned(call, values)),
     "mul": lambda call, values: np.multiply(*_batched(call, values)),
-    "maximum": lambda call, values: np.maximum(*_batched(call, _aligned(call, values))),
+    "maximum": lambda call, values: np.maximum(*_aligned(call, values)),
     "accumulate": lambda call, values: values[0] + values[1],
     "table": _eval_table,
     "requantise": _eval_requantise,
