@@ -16,10 +16,13 @@ NOISE_TRACES = 1000
 
 def describe(preset: DetectorPreset, wavelengths_nm, pulses: int, seed: int) -> dict:
     """metadata.json of a simulated folder (the files hold centred counts, hence centre (0, 0))."""
-    return {"format": FORMAT, "simulated": True, "complete": True, "preset": preset.name,
-            "version": preset.version, "seed": seed, "pulses": pulses, "sample_rate_hz": preset.sample_rate_hz, "counts_per_unit": preset.counts_per_unit,
-            "centre": [0.0, 0.0], "tau_s": preset.window_tau_s, "lines": [line_label(w) for w in wavelengths_nm],
-            "loop_radius_counts": preset.loop_radius * preset.counts_per_unit, "parameters": preset.to_dict()}
+    return {
+        "format": FORMAT, "simulated": True, "complete": True,
+        "preset": preset.name, "version": preset.version, "seed": seed, "pulses": pulses,
+        "sample_rate_hz": preset.sample_rate_hz, "counts_per_unit": preset.counts_per_unit, "centre": [0.0, 0.0],
+        "tau_s": preset.window_tau_s, "lines": [line_label(w) for w in wavelengths_nm],
+        "loop_radius_counts": preset.loop_radius * preset.counts_per_unit, "parameters": preset.to_dict(),
+    }
 
 
 def _refuse_foreign(folder: Path, wanted: dict, found: dict, force: bool) -> None:
