@@ -80,6 +80,7 @@ def test_snap_changes_no_output(small):
         for module in network.modules():
             if isinstance(module, QuantParameter):
                 assert torch.equal(module.value, module())
+                assert not ((module.value == 0) & torch.signbit(module.value)).any()
     network.float()
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 

@@ -7,17 +7,21 @@ Facts and traps: ``spec/qonnx_step.md`` section 3.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import io
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from brevitas.export import export_qonnx
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from onnx import numpy_helper
 from torch import nn
 
 OPSET = 18
@@ -55,10 +59,13 @@ def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str 
         scratch = Path(folder) / "graph.onnx"
         variadic = any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values())
         shapes = (dynamic[0], tuple(dynamic[1:])) if variadic else dynamic
-        export_qonnx(module, args=tuple(examples), export_path=str(scratch), dynamo=True, optimize=True, opset_version=OPSET,
+        # the exporter reports its progress on standard output
+        with distinct_parameters(module) as parameters, contextlib.redirect_stdout(io.StringIO()):
+            export_qonnx(module, args=tuple(examples), export_path=str(scratch), dynamo=True, optimize=True, opset_version=OPSET,
                      external_data=False, keep_initializers_as_inputs=False, input_names=list(inputs),
                      output_names=list(outputs), dynamic_shapes=shapes)
         model = onnx.load(scratch)
+    restore_parameters(model, parameters, path.name)
     clean(model)
     name_tensors(model)
     expected, found = count_quantisers(module), len(quant_nodes(model))
@@ -81,6 +88,30 @@ def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str 
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
     return path
+
+
+@contextlib.contextmanager
+def distinct_parameters(module: nn.Module) -> Iterator[dict[str, np.ndarray]]:
+    """While open, no two parameters are equal: the exporter would merge the quantisers of equal ones.  Yields the true values."""
+    true = {name: p.detach().clone() for name, p in module.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.rand(parameter.shape, generator=generator))
+        try:
+            yield {name: p.float().numpy() for name, p in true.items()}
+        finally:
+            for name, parameter in module.named_parameters():
+                parameter.copy_(true[name])
+
+
+def restore_parameters(model: onnx.ModelProto, parameters: Mapping[str, np.ndarray], file: str) -> None:
+    """Put the true values into the graph's initialisers, which carry the parameters' names."""
+    initialisers = {t.name: t for t in model.graph.initializer}
+    for name, value in parameters.items():
+        if name not in initialisers:
+            raise ExportError(f"{file}: parameter '{name}' is not in the file: it is unused or was folded into a constant")
+        initialisers[name].CopyFrom(numpy_helper.from_array(value, name))
 
 
 def quant_name(node: onnx.NodeProto) -> str:

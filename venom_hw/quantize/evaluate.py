@@ -19,6 +19,7 @@ from .formats import TensorFormat, frac_for
 from .network import QuantVenom
 from .quantisers import brevitas_quantiser
 
+CONSTANTS = ("energy_gain", "energy_offset", "logvar_gain", "logvar_offset")
 FLOAT, QUANTISED = "float", "quantised"
 
 
@@ -89,8 +90,10 @@ def recalibrate(network: QuantVenom, formats: dict[str, TensorFormat], energy: n
     slope, offset = np.linalg.lstsq(design, target_energy * weight, rcond=None)[0]
     shift = float(np.mean(target_logvar - logvar))
     head = network.head
-    values = {"energy_gain": float(head.energy_gain()) * slope, "energy_offset": float(head.energy_offset()) * slope + offset,
-              "logvar_gain": float(head.logvar_gain()), "logvar_offset": float(head.logvar_offset()) + shift}
+    with torch.no_grad():
+        now = {name: float(getattr(head, name)()) for name in CONSTANTS}
+    values = now | {"energy_gain": now["energy_gain"] * slope, "energy_offset": now["energy_offset"] * slope + offset,
+                    "logvar_offset": now["logvar_offset"] + shift}
     for name, value in values.items():
         old = formats[f"head.{name}"]
         formats[f"head.{name}"] = TensorFormat(old.bits, frac_for(value, old.bits, old.signed), old.signed, old.rounding)

@@ -342,4 +342,4 @@ class QuantVenom(nn.Module):
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, QuantParameter):
-                    module.value.copy_(module())
+                    module.value.copy_(module() + 0.0)       # + 0.0: no negative zeros in the files
