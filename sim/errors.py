@@ -1,0 +1,5 @@
+"""What goes wrong around a bench, as opposed to in the device under test (that is a `scoreboard.Mismatch`)."""
+
+
+class BenchError(RuntimeError):
+    """A bench that cannot be built, started or read; the message says what was expected."""
