@@ -2,7 +2,7 @@
 # Sourced by boards/<board>/overlay.tcl, which sets `board_folder`. Not run on hardware, and not with Vivado, so far:
 # written for Vivado 2022.1 and later from public scripts; tests/boards runs it against recording stand-ins.
 #
-#   PS ==AXI-Lite==> dma, gpio_control, gpio_counters               clock "slow": 256 MHz
+#   PS ==AXI-Lite==> dma, gpio_control, gpio_counters, gpio_windows, gpio_core       clock "slow": 256 MHz
 #   memory -> dma -> fifo_in -> adapter -> core -> adapter -> fifo_out -> dma -> memory
 #                    (slow | fast)                        (fast | slow)         clock "fast": the design clock
 # Both clocks come from one MMCM, so the counters may be read in the slow one.
@@ -79,13 +79,16 @@ cell dma axi_dma CONFIG.c_include_sg 0 CONFIG.c_sg_include_stscntrl_strm 0 CONFI
     CONFIG.c_addr_width 64 CONFIG.c_m_axis_mm2s_tdata_width 64 CONFIG.c_m_axi_mm2s_data_width 64 \
     CONFIG.c_m_axi_s2mm_data_width 64
 cell to_memory smartconnect CONFIG.NUM_SI 2 CONFIG.NUM_MI 1
-cell to_control smartconnect CONFIG.NUM_SI 1 CONFIG.NUM_MI 3
+cell to_control smartconnect CONFIG.NUM_SI 1 CONFIG.NUM_MI 5
 # channel 1: words in a packet of results; channel 2, bit 0: hold the core in reset
 cell gpio_control axi_gpio CONFIG.C_GPIO_WIDTH 32 CONFIG.C_ALL_OUTPUTS 1 CONFIG.C_DOUT_DEFAULT 0x00000001 \
     CONFIG.C_IS_DUAL 1 CONFIG.C_GPIO2_WIDTH 1 CONFIG.C_ALL_OUTPUTS_2 1
-# channel 1: results since reset; channel 2: results dropped since reset
-cell gpio_counters axi_gpio CONFIG.C_GPIO_WIDTH 32 CONFIG.C_ALL_INPUTS 1 \
-    CONFIG.C_IS_DUAL 1 CONFIG.C_GPIO2_WIDTH 32 CONFIG.C_ALL_INPUTS_2 1
+# Counts since reset, channels 1 and 2. gpio_counters (adapter): results, results dropped for want of room behind it.
+# gpio_windows (core): windows abandoned by a new start, windows too long. gpio_core: results the core dropped; nothing.
+foreach name {gpio_counters gpio_windows gpio_core} {
+    cell $name axi_gpio CONFIG.C_GPIO_WIDTH 32 CONFIG.C_ALL_INPUTS 1 \
+        CONFIG.C_IS_DUAL 1 CONFIG.C_GPIO2_WIDTH 32 CONFIG.C_ALL_INPUTS_2 1
+}
 cell fifo_in axis_data_fifo CONFIG.IS_ACLK_ASYNC 1 CONFIG.FIFO_DEPTH 1024
 cell fifo_out axis_data_fifo CONFIG.IS_ACLK_ASYNC 1 CONFIG.FIFO_DEPTH 4096
 
@@ -115,22 +118,27 @@ bus ps/M_AXI_HPM0_FPD to_control/S00_AXI
 bus to_control/M00_AXI dma/S_AXI_LITE
 bus to_control/M01_AXI gpio_control/S_AXI
 bus to_control/M02_AXI gpio_counters/S_AXI
+bus to_control/M03_AXI gpio_windows/S_AXI
+bus to_control/M04_AXI gpio_core/S_AXI
 wire gpio_control/gpio_io_o adapter/packet_words
 wire gpio_control/gpio2_io_o reset_fast/aux_reset_in
 wire adapter/results gpio_counters/gpio_io_i
 wire adapter/dropped gpio_counters/gpio2_io_i
+wire core/abandoned_count gpio_windows/gpio_io_i
+wire core/overlong_count gpio_windows/gpio2_io_i
+wire core/dropped_count gpio_core/gpio_io_i
 
 # ---- clocks and resets
 wire ps/pl_clk0 clocks/clk_in1
 wire clocks/clk_out1 reset_fast/slowest_sync_clk fifo_in/m_axis_aclk adapter/aclk core/ap_clk fifo_out/s_axis_aclk
 wire clocks/clk_out2 reset_slow/slowest_sync_clk ps/maxihpm0_fpd_aclk ps/saxihp0_fpd_aclk dma/s_axi_lite_aclk \
     dma/m_axi_mm2s_aclk dma/m_axi_s2mm_aclk to_memory/aclk to_control/aclk gpio_control/s_axi_aclk \
-    gpio_counters/s_axi_aclk fifo_in/s_axis_aclk fifo_out/m_axis_aclk
+    gpio_counters/s_axi_aclk gpio_windows/s_axi_aclk gpio_core/s_axi_aclk fifo_in/s_axis_aclk fifo_out/m_axis_aclk
 wire clocks/locked reset_fast/dcm_locked reset_slow/dcm_locked
 wire ps/pl_resetn0 reset_fast/ext_reset_in reset_slow/ext_reset_in
 wire reset_fast/peripheral_aresetn adapter/aresetn core/ap_rst_n fifo_out/s_axis_aresetn
 wire reset_slow/peripheral_aresetn dma/axi_resetn to_memory/aresetn to_control/aresetn gpio_control/s_axi_aresetn \
-    gpio_counters/s_axi_aresetn fifo_in/s_axis_aresetn
+    gpio_counters/s_axi_aresetn gpio_windows/s_axi_aresetn gpio_core/s_axi_aresetn fifo_in/s_axis_aresetn
 
 assign_bd_address
 validate_bd_design

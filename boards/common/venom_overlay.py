@@ -3,7 +3,7 @@
 On the board, with venom_<board>.bit and .hwh from overlay.tcl side by side::
 
     from venom_overlay import VenomOverlay
-    venom = VenomOverlay("venom_rfsoc4x2.bit", channel_bits=11, revisit=64, max_steps=126)
+    venom = VenomOverlay("venom_rfsoc4x2.bit", **core_shape("manifest.json"))   # of build/rfsoc4x2
     results = venom.run([(channel, counts), ...])      # counts: int16 (steps, 2), I and Q
     results["energy_eV"], results["sigma_eV"], results["channel"]
 
@@ -13,6 +13,7 @@ stands alone on purpose: copy it to the board with the bitstream. The words are 
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -23,6 +24,15 @@ LAST = np.uint64(1) << np.uint64(48)
 ENERGY_LSB_EV = 2.0**-12
 LOG_VARIANCE_LSB = 2.0**-10
 
+#: Count -> (GPIO block of the overlay, register offset): what the adapter and the core count.
+COUNTERS = {
+    "results": ("gpio_counters", 0),
+    "dropped_behind_core": ("gpio_counters", 8),
+    "abandoned_windows": ("gpio_windows", 0),
+    "overlong_windows": ("gpio_windows", 8),
+    "dropped_in_core": ("gpio_core", 0),
+}
+
 RESULT = np.dtype(
     [("channel", "u2"), ("energy_code", "u2"), ("log_variance_code", "i2"), ("energy_eV", "f8"), ("sigma_eV", "f8")]
 )
@@ -30,6 +40,16 @@ RESULT = np.dtype(
 
 class OverlayError(RuntimeError):
     """Windows that the core cannot take, or results that did not come as they should."""
+
+
+def core_shape(manifest) -> dict:
+    """`channel_bits`, `revisit` and `max_steps` of a generated project, from its manifest.json (path)."""
+    with open(manifest, encoding="utf-8") as stream:
+        content = json.load(stream)
+    missing = [key for key in ("channel_bits", "revisit", "max_steps") if not isinstance(content.get(key), int)]
+    if missing:
+        raise OverlayError(f"{manifest}: no {missing[0]}; expected the manifest.json of a generated HLS project")
+    return {key: content[key] for key in ("channel_bits", "revisit", "max_steps")}
 
 
 def pack_windows(windows, *, channel_bits: int, revisit: int, max_steps: int) -> np.ndarray:
@@ -103,7 +123,7 @@ class VenomOverlay:
     bitfile : str
         The .bit; the .hwh of the same name lies beside it.
     channel_bits, revisit, max_steps : int
-        Of the generated project (build/<board>/manifest.json): see `pack_windows`.
+        Of the generated project, see `core_shape` and `pack_windows`.
     """
 
     def __init__(self, bitfile: str, *, channel_bits: int, revisit: int, max_steps: int):
@@ -112,7 +132,7 @@ class VenomOverlay:
         self.overlay = Overlay(bitfile)
         self.dma = self.overlay.dma
         self._control = self.overlay.gpio_control.mmio
-        self._counters = self.overlay.gpio_counters.mmio
+        self._blocks = {name: getattr(self.overlay, name).mmio for name in {block for block, _ in COUNTERS.values()}}
         self.shape = {"channel_bits": channel_bits, "revisit": revisit, "max_steps": max_steps}
         self.reset()
 
@@ -121,15 +141,9 @@ class VenomOverlay:
         self._control.write(8, 1)
         self._control.write(8, 0)
 
-    @property
-    def results(self) -> int:
-        """Results since reset."""
-        return self._counters.read(0)
-
-    @property
-    def dropped(self) -> int:
-        """Results since reset that found no room."""
-        return self._counters.read(8)
+    def counters(self) -> dict[str, int]:
+        """The counts of `COUNTERS` since reset."""
+        return {name: self._blocks[block].read(offset) for name, (block, offset) in COUNTERS.items()}
 
     def run(self, windows) -> np.ndarray:
         """Play windows and return their results in order of completion (structured array, dtype `RESULT`)."""
@@ -139,7 +153,7 @@ class VenomOverlay:
         words = pack_windows(windows, **self.shape)
         sent = allocate(words.shape, dtype=np.uint64)
         received = allocate((len(windows),), dtype=np.uint64)
-        dropped, results = self.dropped, self.results
+        before = self.counters()
         try:
             sent[:] = words
             received[:] = 0
@@ -152,9 +166,9 @@ class VenomOverlay:
             deadline = time.monotonic() + 1.0 + len(words) / 1e7
             while not (self.dma.sendchannel.idle and self.dma.recvchannel.idle):
                 if time.monotonic() > deadline:
-                    lost, came = self.dropped - dropped, self.results - results
+                    since = {name: count - before[name] for name, count in self.counters().items()}
                     raise OverlayError(
-                        f"{came} of {len(windows)} results came and {lost} were dropped (result FIFO full); "
+                        f"{since['results']} of {len(windows)} results came; counted meanwhile: {since}; "
                         "load the overlay again before the next run"
                     )
             received.invalidate()

@@ -1,9 +1,12 @@
 """The stand-alone overlay: driver (NumPy part), DMA adapter (cocotb), Vivado script (stand-ins for Vivado)."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +96,84 @@ def test_results_are_in_electronvolts():
 def test_an_incomplete_transfer_is_noticed():
     with pytest.raises(driver.OverlayError, match="result 1 lacks its valid bit"):
         driver.unpack_results(np.array([1 << 63, 0], dtype=np.uint64), 4)
+
+
+def test_shape_of_the_core_comes_from_the_manifest(tmp_path):
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(SHAPE | {"top": "venom"}))
+    assert driver.core_shape(manifest) == SHAPE
+    manifest.write_text(json.dumps(SHAPE | {"revisit": None}))
+    with pytest.raises(driver.OverlayError, match="no revisit; expected the manifest.json"):
+        driver.core_shape(manifest)
+
+
+class StandInBoard:
+    """pynq with a core that answers each window with energy code = its channel; `loses` results never come."""
+
+    def __init__(self, loses=0):
+        self.loses, self.registers, self.sent = loses, {}, []
+        self.freed = 0
+
+    def mmio(self, name):
+        board = self
+
+        class Mmio:
+            def read(self, offset):
+                return board.registers.get((name, offset), 0)
+
+            def write(self, offset, value):
+                board.registers[name, offset] = value
+
+        return SimpleNamespace(mmio=Mmio())
+
+    def overlay(self, bitfile):
+        names = ("gpio_control", "gpio_counters", "gpio_windows", "gpio_core")
+        send = SimpleNamespace(transfer=self.play, idle=True)
+        self.receive = SimpleNamespace(transfer=self.expect, idle=True)
+        dma = SimpleNamespace(sendchannel=send, recvchannel=self.receive)
+        return SimpleNamespace(dma=dma, **{name: self.mmio(name) for name in names})
+
+    def expect(self, buffer):
+        self.buffer, self.receive.idle = buffer, False
+
+    def play(self, words):
+        last = [word for word in words.tolist() if word >> 63 and word >> 48 & 1]
+        for index, word in enumerate(last[: len(last) - self.loses]):
+            self.buffer[index] = 1 << 63 | (word >> 32 & 15) << 32 | word >> 32 & 15
+        count = len(last) - self.loses
+        self.registers["gpio_counters", 0] = self.registers.get(("gpio_counters", 0), 0) + count
+        self.registers["gpio_core", 0] = self.loses
+        self.receive.idle = count == self.registers["gpio_control", 0]
+
+    def allocate(self, shape, dtype):
+        board = self
+
+        class Buffer(np.ndarray):
+            def flush(self):
+                pass
+
+            invalidate = flush
+
+            def freebuffer(self):
+                board.freed += 1
+
+        return np.zeros(shape, dtype).view(Buffer)
+
+
+@pytest.mark.parametrize("loses", [0, 1])
+def test_driver_plays_windows_and_notices_what_is_lost(loses, monkeypatch):
+    board = StandInBoard(loses)
+    monkeypatch.setitem(sys.modules, "pynq", SimpleNamespace(Overlay=board.overlay, allocate=board.allocate))
+    venom = driver.VenomOverlay("venom.bit", **SHAPE)
+    if loses:
+        with pytest.raises(driver.OverlayError, match=r"5 of 6 results came.*'dropped_in_core': 1"):
+            venom.run(some_windows())
+    else:
+        results = venom.run(some_windows())
+        assert sorted(results["channel"]) == [0, 0, 0, 3, 3, 15]
+        assert np.array_equal(results["energy_code"], results["channel"])
+        assert venom.counters()["results"] == 6
+    assert board.freed == 2
 
 
 def test_adapter_in_simulation(tmp_path, monkeypatch):
@@ -192,7 +273,8 @@ def test_overlay_script_builds_a_connected_design(board, tmp_path):
     driven = [to for _, to in wires]
     assert len(set(driven)) == len(driven), "a pin is driven twice"
     for pin in ("core/ap_clk", "core/ap_rst_n", "core/s_axis", "adapter/s_axis_core", "adapter/packet_words",
-                "adapter/aclk", "adapter/aresetn", "dma/axi_resetn", "dma/S_AXIS_S2MM", "dma/S_AXI_LITE"):  # fmt: skip
+                "adapter/aclk", "adapter/aresetn", "dma/axi_resetn", "dma/S_AXIS_S2MM", "dma/S_AXI_LITE",
+                "gpio_core/gpio_io_i"):  # fmt: skip
         assert pin in driven
     # Each side of the asynchronous FIFOs is in the clock of what it is connected to.
     clock = {to: source for source, to in wires}
