@@ -1,4 +1,4 @@
-"""Networks for tests: random feed-forward graphs of every operation, and a small recurrent network shaped like VENOM."""
+"""Networks for tests: random graphs of every operation, and a small recurrent network shaped like VENOM."""
 
 import numpy as np
 

@@ -166,7 +166,8 @@ class _WindowRun:
         for name in self.from_outside:
             value = self.env[name]
             constant = value.shape[0] == 1 and count * self.batch != 1
-            by_sample[name] = (value, True) if constant else (value.reshape((count, self.batch) + graph[name].shape), False)
+            value = value if constant else value.reshape((count, self.batch) + graph[name].shape)
+            by_sample[name] = (value, constant)
         steps = [
             (n.name, kernels.kernel[n.name], kernels.inputs[n.name], self.loop_buffer(n))
             for n in self.plan.loop
@@ -282,7 +283,8 @@ class Golden:
         checked_ = checked(node, {node.name: samples.reshape((-1,) + samples.shape[2:])})
         samples = checked_.reshape((count, length) + node.shape)
         if not 1 <= length <= self.step.max_steps:
-            raise DatapathError(f"windows of {length} samples; the accumulators are proven for 1..{self.step.max_steps}")
+            proven = f"the accumulators are proven for 1..{self.step.max_steps}"
+            raise DatapathError(f"windows of {length} samples; {proven}")
         lengths = np.full(count, length) if lengths is None else np.asarray(lengths)
         if lengths.shape != (count,) or lengths.min() < 1 or lengths.max() > length:
             raise DatapathError(f"lengths must be {count} integers in 1..{length}")

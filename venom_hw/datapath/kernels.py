@@ -182,7 +182,7 @@ class Kernels:
 
     def _table(self, node: Node):
         (code,) = node.inputs
-        unit, dtype = self._table_unit(node), self.dtype[node.name]
+        unit = self._table_unit(node)
         self.unit[node.name] = unit
         entries = self.graph.constants[node.attrs["entries"]]
         entries = self.to_carrier(node.name, entries if np.ndim(unit) == 0 else _full(entries, node.shape))

@@ -132,7 +132,8 @@ class Call:
 def _batched(call: Call, values: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Elements of lower rank get axes of 1 after the batch axis, so that broadcasting pairs the trailing axes."""
     rank = max(len(a.shape) for a in call.args)
-    return [v.reshape(v.shape[:1] + (1,) * (rank - len(a.shape)) + v.shape[1:]) for v, a in zip(values, call.args)]
+    lift = lambda v, shape: v.reshape(v.shape[:1] + (1,) * (rank - len(shape)) + v.shape[1:])  # noqa: E731
+    return [lift(v, a.shape) for v, a in zip(values, call.args, strict=True)]
 
 
 def _aligned(call: Call, values: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -129,8 +129,9 @@ class _Importer:
 
     # names -----------------------------------------------------------------------------------------------------
 
-    def name(self, suffix: str) -> str:
-        base = f"{self.target}_{suffix}" if self.target else suffix
+    def name(self, suffix: str = "") -> str:
+        """A name for an intermediate of the tensor being built; without a suffix, for that tensor itself."""
+        base = "_".join(part for part in (self.target, suffix) if part)
         name, k = base, 1
         while name in self.builder.facts:
             k += 1
@@ -205,7 +206,7 @@ class _Importer:
         if cone is not None:
             return self.table(cone, fmt.type)
         x = self.lower(node.input[0])
-        return self.builder.requantise(x, fmt.type, fmt.rounding, fmt.overflow, name=self.name("")[:-1] or tensor)
+        return self.builder.requantise(x, fmt.type, fmt.rounding, fmt.overflow, name=self.name())
 
     def table(self, cone: Cone, type_: FixedType) -> str:
         code = self.lower(cone.leaf)
@@ -220,14 +221,15 @@ class _Importer:
         full = type_.from_value(evaluate(np.ascontiguousarray(values)), what=f"table in front of {cone.quant.name!r}")
         entries = shrink(full)
         shape = full.shape[1:]
-        lifted = (1,) * (len(shape) - len(facts.shape)) + facts.shape
-        for candidate in (lifted, facts.shape + (1,) * (len(shape) - len(facts.shape))):
+        ones = (1,) * (len(shape) - len(facts.shape))
+        for candidate in (ones + facts.shape, facts.shape + ones):
             if self._table_agrees(evaluate, facts, entries, shape, candidate, type_):
                 if candidate != facts.shape:
                     code = self.builder.reshape(code, candidate, name=self.name("code"))
                 if entries.ndim > 1:
-                    entries = entries.reshape(entries.shape[:1] + (1,) * (len(shape) + 1 - entries.ndim) + entries.shape[1:])
-                return self.builder.table(code, entries, type_, name=self.name("")[:-1])
+                    missing = (1,) * (len(shape) + 1 - entries.ndim)
+                    entries = entries.reshape(entries.shape[:1] + missing + entries.shape[1:])
+                return self.builder.table(code, entries, type_, name=self.name())
         raise self.file.refuse(cone.quant, "ends a function that is no table of its code, element by element")
 
     @staticmethod
@@ -337,8 +339,9 @@ class _Importer:
         mantissa, exponent = np.frexp(powers)
         levels = np.ldexp(thresholds.ravel(), type_.max_frac)
         covered = {int(t) for t in levels} >= {1 << j for j in range(1, type_.width)}
-        halving = (mantissa == 0.5).all() and (np.diff(exponent) == -1).all()
-        if type_.signed or not covered or not halving or (np.frexp(levels)[0] != 0.5).any() or (levels < 1).any() or powers.size < levels.size:
+        whole_powers = (np.frexp(levels)[0] == 0.5).all() and (levels >= 1).all()
+        halving = (mantissa == 0.5).all() and (np.diff(exponent) == -1).all() and powers.size >= levels.size
+        if type_.signed or not (covered and whole_powers and halving):
             raise self.file.refuse(
                 node, "normalises by thresholds that are not all the powers of two of an unsigned tensor's range"
             )
@@ -356,7 +359,7 @@ class _Importer:
             if producer is None or producer.op_type not in expected:
                 if expected == ("Cast",):
                     continue
-                raise self.file.refuse(node, f"multiplies by a Gather that is no normalise pattern ({expected[0]} missing)")
+                raise self.file.refuse(node, f"multiplies by a Gather without {expected[0]} before it: no normalise")
             if producer.op_type == "GreaterOrEqual":
                 thresholds = self.file.constant(producer.input[1])
                 if thresholds is None:
@@ -412,7 +415,8 @@ class _Importer:
         x = self.lower(node.input[0])
         axis = self.axis(node, int(self.file.attribute(node, "axis", 0)), len(self.shape(x)) + 1)
         size = self.shape(x)[axis]
-        parts = self.file.parameters[node.input[1]] if len(node.input) > 1 else [size // len(node.output)] * len(node.output)
+        count = len(node.output)
+        parts = self.file.parameters[node.input[1]] if len(node.input) > 1 else [size // count] * count
         edges = np.concatenate([[0], np.cumsum(parts)]).astype(int)
         k = list(node.output).index(tensor)
         return self.builder.slice(x, axis, edges[k], edges[k + 1], name=self.name("slice"))
