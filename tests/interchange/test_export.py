@@ -1,4 +1,7 @@
-"""Exported files: as many Quant nodes as quantisers, every integer equal, two exports alike, nothing of one machine."""
+"""Exported files: as many Quant nodes as quantisers, every integer equal, two exports alike, nothing of one
+machine.
+"""
+
 import json
 import re
 
@@ -23,18 +26,20 @@ def exported(tmp_path_factory):
     return network, formats, *write_qonnx(network, formats, folder, model="test", window=WINDOW)
 
 
-def quantiser_outputs(module, run):
-    """Outputs of all Brevitas quantisers of a module during ``run``, by module path."""
+def quantiser_outputs(module, *inputs):
+    """(outputs of all Brevitas quantisers of a module by module path, the module's outputs)."""
     from brevitas.nn import QuantIdentity
 
     seen, handles = {}, []
     for name, m in module.named_modules():
         if isinstance(m, QuantIdentity):
-            handles.append(m.register_forward_hook(lambda _m, _i, o, name=name: seen.__setitem__(name, o.numpy())))
-    run()
+            handles.append(
+                m.register_forward_hook(lambda _m, _i, o, name=name: seen.__setitem__(name, o.numpy()))
+            )
+    outputs = module(*inputs)
     for handle in handles:
         handle.remove()
-    return seen
+    return seen, outputs
 
 
 def test_every_quant_equals_the_network_step_by_step(exported):
@@ -47,9 +52,7 @@ def test_every_quant_equals_the_network_step_by_step(exported):
     states, feeds = network.step.initial_state(30), step.initial_state(30)
     with torch.no_grad():
         for t in range(counts.shape[1]):
-            out = []
-            ours = quantiser_outputs(network.step, lambda: out.extend(network.step(  # noqa: B023
-                torch.from_numpy(counts[:, t]).double(), *states)))                # noqa: B023
+            ours, out = quantiser_outputs(network.step, torch.from_numpy(counts[:, t]).double(), *states)
             theirs = step.run({"sample": counts[:, t], **feeds}, intermediate=True)
             assert sorted(step.quants.values()) == sorted(ours)
             for tensor, name in step.quants.items():
@@ -58,7 +61,7 @@ def test_every_quant_equals_the_network_step_by_step(exported):
                 assert np.array_equal(value.numpy(), theirs[name]), (t, name)
             states = out[3:]
             feeds = {name: theirs[target] for name, target in step.states.items()}
-        ours = quantiser_outputs(network.head, lambda: network.head(*states[-2:]))
+        ours, _ = quantiser_outputs(network.head, *states[-2:])
         theirs = head.run({"pool_num": feeds["pool_num"], "pool_den": feeds["pool_den"]}, intermediate=True)
     for tensor, name in head.quants.items():
         assert np.array_equal(ours[name], theirs[tensor]), name
@@ -73,7 +76,9 @@ def test_whole_windows_through_the_files(exported):
     with torch.no_grad():
         energy, logvar = network.window(network.embed(torch.from_numpy(counts)))
     network.float()
-    assert np.array_equal(files["energy"], energy.numpy()) and np.array_equal(files["log_variance"], logvar.numpy())
+    assert np.array_equal(files["energy"], energy.numpy()) and np.array_equal(
+        files["log_variance"], logvar.numpy()
+    )
 
 
 def test_qonnx_agrees(exported):
@@ -83,7 +88,10 @@ def test_qonnx_agrees(exported):
     for t in range(6):
         out = step.run({"sample": counts[:, t], **state})
         state = {name: out[target] for name, target in step.states.items()}
-    ours, theirs = step.run({"sample": counts[:, 6], **state}), run_qonnx(step.model, {"sample": counts[:, 6], **state})
+    ours, theirs = (
+        step.run({"sample": counts[:, 6], **state}),
+        run_qonnx(step.model, {"sample": counts[:, 6], **state}),
+    )
     for name in ("feature", "weight", "conv_out", "h_out", "pool_den_out"):
         assert np.array_equal(ours[name], theirs[name]), name
     feeds = {name: state[name] for name in head.inputs}
@@ -101,7 +109,15 @@ def test_count_names_and_metadata(exported):
         onnx.checker.check_model(onnx.ModelProto.FromString(model.SerializeToString()), full_check=False)
     step, head = Executor(step_path), Executor(head_path)
     assert step.inputs == ["sample", "conv", "h", "pool_num", "pool_den"]
-    assert step.outputs == ["feature", "weight", "weighted_feature", "conv_out", "h_out", "pool_num_out", "pool_den_out"]
+    assert step.outputs == [
+        "feature",
+        "weight",
+        "weighted_feature",
+        "conv_out",
+        "h_out",
+        "pool_num_out",
+        "pool_den_out",
+    ]
     assert step.states == {n: f"{n}_out" for n in ("conv", "h", "pool_num", "pool_den")}
     assert (head.inputs, head.outputs) == (["pool_num", "pool_den"], ["energy", "log_variance"])
     assert step.metadata["venom.max_steps"] == "24" and json.loads(step.metadata["venom.window"]) == WINDOW
@@ -117,7 +133,9 @@ def test_parameters_lie_on_their_grids(exported):
             if node.input[0] in constants:
                 codes = constants[node.input[0]] / constants[node.input[1]]
                 assert np.array_equal(codes, np.rint(codes)), node.name
-            assert np.array_equal(np.frexp(constants[node.input[1]])[0], np.full(np.shape(constants[node.input[1]]), 0.5))
+            assert np.array_equal(
+                np.frexp(constants[node.input[1]])[0], np.full(np.shape(constants[node.input[1]]), 0.5)
+            )
 
 
 def test_two_exports_are_the_same_bytes_and_carry_no_paths(exported, tmp_path):
@@ -154,7 +172,9 @@ class Twice(nn.Module):
 
 def test_a_quantiser_used_twice_is_refused(tmp_path):
     with pytest.raises(ExportError, match="exactly one place|quantisers in the model"):
-        export_graph(Twice(), [torch.zeros(2, 3)], tmp_path / "x.onnx", inputs=["x"], outputs=["y"], metadata={})
+        export_graph(
+            Twice(), [torch.zeros(2, 3)], tmp_path / "x.onnx", inputs=["x"], outputs=["y"], metadata={}
+        )
     assert list(tmp_path.iterdir()) == []
 
 

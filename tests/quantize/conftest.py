@@ -1,4 +1,5 @@
 """A small quantised VENOM for all tests of this folder."""
+
 import pytest
 
 from tests.quantize.sample import quantised

@@ -1,4 +1,5 @@
 """Formats and the Brevitas quantiser: the same integers as NumPy, saturation and ties included."""
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +11,18 @@ from venom_hw.quantize.quantisers import brevitas_factory, brevitas_quantiser
 
 
 @settings(max_examples=30, deadline=None)
-@given(bits=st.integers(2, 16), frac=st.integers(-8, 20), signed=st.booleans(), rounding=st.sampled_from(["half_even", "floor"]),
-       seed=st.integers(0, 999))
+@given(
+    bits=st.integers(2, 16),
+    frac=st.integers(-8, 20),
+    signed=st.booleans(),
+    rounding=st.sampled_from(["half_even", "floor"]),
+    seed=st.integers(0, 999),
+)
 def test_brevitas_equals_numpy(bits, frac, signed, rounding, seed):
     fmt = TensorFormat(bits, frac, signed, rounding)
     rng = np.random.default_rng(seed)
-    span = 2.0 ** (bits + 1)                                  # half of the values saturate
-    halves = np.rint(rng.uniform(-span, span, 500) * 2) / 2     # half of them ties
+    span = 2.0 ** (bits + 1)  # half of the values saturate
+    halves = np.rint(rng.uniform(-span, span, 500) * 2) / 2  # half of them ties
     codes = np.concatenate([halves, rng.uniform(-span, span, 500)])
     x = codes * fmt.lsb
     got = brevitas_quantiser(fmt).double()(torch.from_numpy(x)).detach().numpy()
@@ -61,8 +67,16 @@ def test_round_trip_and_equality():
     assert TensorFormat(8, 3) != TensorFormat(8, 4)
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ((1, 0), "bits"), ((30, 0), "bits"), ((8, 0.5), "frac"), ((8, 99), "frac"), ((8, 0, True, "nearest"), "rounding")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((1, 0), "bits"),
+        ((30, 0), "bits"),
+        ((8, 0.5), "frac"),
+        ((8, 99), "frac"),
+        ((8, 0, True, "nearest"), "rounding"),
+    ],
+)
 def test_impossible_formats_are_refused(arguments, words):
     with pytest.raises(FormatError, match=words):
         TensorFormat(*arguments)

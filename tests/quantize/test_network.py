@@ -1,15 +1,18 @@
 """The quantised network: whole window = sample by sample, and near the float network when bits are plentiful."""
+
 import numpy as np
 import pytest
 import torch
-from tests.quantize.sample import NORMALISATION, float_weights, pulses, quantised
 
+from tests.quantize.sample import NORMALISATION, float_weights, pulses, quantised
 from venom_hw.quantize.calibrate import observe
 from venom_hw.quantize.fold import fold_weights, network_shape
 from venom_hw.quantize.network import NetworkError, NetworkShape, QuantParameter
 
 
-@pytest.mark.parametrize("sizes", [{}, {"n_layers": 2, "expand": 2, "d_model": 8, "d_state": 4, "d_conv": 3, "hidden": 16}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"n_layers": 2, "expand": 2, "d_model": 8, "d_state": 4, "d_conv": 3, "hidden": 16}]
+)
 def test_window_equals_recurrent_exactly(sizes):
     network = quantised(**sizes)[0].double()
     counts = torch.from_numpy(pulses(40, seed=5))
@@ -42,23 +45,83 @@ def test_gradients_reach_every_trained_parameter(small):
     network = quantised()[0]
     energy, logvar = network.window(network.embed(torch.from_numpy(pulses(32))))
     (energy.sum() + logvar.sum()).backward()
-    lost = [n for n, p in network.named_parameters() if "affine" not in n and (p.grad is None or not p.grad.abs().sum() > 0)]
+    lost = [
+        n
+        for n, p in network.named_parameters()
+        if "affine" not in n and (p.grad is None or not p.grad.abs().sum() > 0)
+    ]
     assert lost == []
 
 
 def test_more_bits_come_closer_to_the_unrounded_network():
-    """Unrounded (observers) against quantised: few bits are far, many bits near.  Guards every fold and every table."""
+    """Unrounded (observers) against quantised: few bits are far, many bits near.  Guards every fold and every
+    table.
+    """
     from venom_hw.quantize.calibrate import load_parameters
     from venom_hw.quantize.network import QuantVenom
     from venom_hw.quantize.quantisers import observer_factory
 
     counts = torch.from_numpy(pulses(64, seed=3))
     errors = []
-    wide = [f"tensors.{k}.bits=18" for k in ("res", "c", "rs", "n", "xi", "z", "u", "xa", "B", "C", "delta", "g", "dx", "h", "y",
-                                             "gz", "o", "fc", "frs", "f", "s", "inv", "nn", "p", "a1", "g1", "a2", "g2", "out",
-                                             "in", "v", "fv")]
-    wide += [f"weights.{k}.bits=18" for k in ("w_input", "w_x", "w_z", "w_conv", "w_B", "w_C", "w_dt", "w_A", "w_D", "w_out",
-                                              "w_score", "w_fc1", "w_fc2", "w_fc3", "w_calibration", "bias", "w_affine")]
+    wide = [
+        f"tensors.{k}.bits=18"
+        for k in (
+            "res",
+            "c",
+            "rs",
+            "n",
+            "xi",
+            "z",
+            "u",
+            "xa",
+            "B",
+            "C",
+            "delta",
+            "g",
+            "dx",
+            "h",
+            "y",
+            "gz",
+            "o",
+            "fc",
+            "frs",
+            "f",
+            "s",
+            "inv",
+            "nn",
+            "p",
+            "a1",
+            "g1",
+            "a2",
+            "g2",
+            "out",
+            "in",
+            "v",
+            "fv",
+        )
+    ]
+    wide += [
+        f"weights.{k}.bits=18"
+        for k in (
+            "w_input",
+            "w_x",
+            "w_z",
+            "w_conv",
+            "w_B",
+            "w_C",
+            "w_dt",
+            "w_A",
+            "w_D",
+            "w_out",
+            "w_score",
+            "w_fc1",
+            "w_fc2",
+            "w_fc3",
+            "w_calibration",
+            "bias",
+            "w_affine",
+        )
+    ]
     wide += ["tensors.zt={bits=18, frac=14}", "tensors.e={bits=18, frac=18}", "tensors.m={bits=18, frac=18}"]
     for overrides in (wide, ()):
         network, _, parameters, _ = quantised(overrides=overrides)
@@ -92,7 +155,9 @@ def test_d_model_must_be_a_power_of_two():
 
 def test_missing_and_misshapen_tensors_are_named():
     weights = float_weights()
-    shape = network_shape({"d_model": 16, "d_state": 8, "n_layers": 1, "d_conv": 4, "expand": 1, "d_head_hidden": 32}, 24, 12)
+    shape = network_shape(
+        {"d_model": 16, "d_state": 8, "n_layers": 1, "d_conv": 4, "expand": 1, "d_head_hidden": 32}, 24, 12
+    )
     without = {k: v for k, v in weights.items() if k != "head.query"}
     with pytest.raises(NetworkError, match="head.query"):
         fold_weights(without, shape, NORMALISATION)
@@ -110,5 +175,5 @@ def test_calibrated_ranges_hold_what_was_seen(small):
         top = fmt.code_range[1] * np.asarray(fmt.lsb)
         if observer.tensor_class not in ("zt", "e", "m", "mu", "g"):
             assert (observer.limit <= top + np.asarray(fmt.lsb) / 2).all(), name
-        if observer.tensor_class == "h":                       # one guard bit
+        if observer.tensor_class == "h":  # one guard bit
             assert (2 * observer.limit <= top + 2 * np.asarray(fmt.lsb)).all()

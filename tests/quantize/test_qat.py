@@ -1,4 +1,5 @@
 """Fine-tuning: learns, is reproducible, and a resumed run ends with the same bits."""
+
 import copy
 
 import numpy as np
@@ -10,7 +11,16 @@ from venom_hw.quantize.evaluate import fidelity, predict, recalibrate
 from venom_hw.quantize.qat import Targets, batch_indices, fine_tune, learning_rate
 from venom_hw.quantize.verify import SaturationCounter
 
-SETTINGS = {"steps": 12, "batch": 32, "learning_rate": 2e-3, "warmup": 0.1, "distill": 1.0, "nll": 0.1, "clip": 1.0, "seed": 3}
+SETTINGS = {
+    "steps": 12,
+    "batch": 32,
+    "learning_rate": 2e-3,
+    "warmup": 0.1,
+    "distill": 1.0,
+    "nll": 0.1,
+    "clip": 1.0,
+    "seed": 3,
+}
 
 
 @pytest.fixture
@@ -60,7 +70,9 @@ def test_state_of_another_run_is_not_continued(task, tmp_path):
     start = copy.deepcopy(network)
     fine_tune(network, x, targets, SETTINGS, resume=path, save_every=4)
     steps = []
-    fine_tune(start, x, targets, SETTINGS | {"seed": 4}, resume=path, progress=lambda step, _: steps.append(step))
+    fine_tune(
+        start, x, targets, SETTINGS | {"seed": 4}, resume=path, progress=lambda step, _: steps.append(step)
+    )
     assert steps == list(range(12))
 
 
@@ -69,7 +81,9 @@ def test_calibration_constants_are_not_trained(task):
     before = state(network)
     fine_tune(network, x, targets, SETTINGS | {"steps": 3})
     after = state(network)
-    frozen = [k for k in before if "affine" in k or "energy_" in k or "logvar_" in k or "score_reference" in k]
+    frozen = [
+        k for k in before if "affine" in k or "energy_" in k or "logvar_" in k or "score_reference" in k
+    ]
     assert len(frozen) == 7 and all(torch.equal(before[k], after[k]) for k in frozen)
     assert not torch.equal(before["head.fc1.weight.value"], after["head.fc1.weight.value"])
 
@@ -88,7 +102,7 @@ def test_recalibration_is_absorbed_in_gain_and_offset(task):
     assert fitted["slope"] == pytest.approx(1.25) and fitted["offset_ev"] == pytest.approx(0.5)
     network.snap()
     new_energy, new_logvar = predict(network, counts)
-    assert np.abs(new_energy - (1.25 * energy + 0.5)).max() < 6e-4          # two roundings of 2^-12 eV
+    assert np.abs(new_energy - (1.25 * energy + 0.5)).max() < 6e-4  # two roundings of 2^-12 eV
     assert np.abs(new_logvar - (logvar - 0.75)).max() < 2e-3
 
 

@@ -1,4 +1,5 @@
 """The custom scan against the Brevitas quantiser called once a sample: bitwise equal values and gradients."""
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,7 @@ def by_samples(fmt, g, b):
 
 @pytest.mark.parametrize("rounding", ["half_even", "floor"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("bits", [16, 10])                   # 10 bits: many states saturate
+@pytest.mark.parametrize("bits", [16, 10])  # 10 bits: many states saturate
 def test_values_are_bitwise_equal(dtype, bits, rounding):
     fmt, g, b = problem(dtype, bits, rounding)
     fast, slow = quantised_scan(g, b, fmt), by_samples(fmt, g, b)
@@ -43,7 +44,7 @@ def test_values_are_bitwise_equal(dtype, bits, rounding):
 @pytest.mark.parametrize("bits", [16, 10])
 def test_gradients_are_bitwise_equal_where_float64_is_exact(bits):
     fmt, g, b = problem(torch.float64, bits, seed=1)
-    g, b = g[:4], b[:4]                                        # four steps of 10-bit decays: every product fits in 53 bits
+    g, b = g[:4], b[:4]  # four steps of 10-bit decays: every product fits in 53 bits
     weight = torch.from_numpy(np.random.default_rng(2).integers(-4, 5, b.shape).astype(float))
     results = []
     for scan in (lambda g, b: quantised_scan(g, b, fmt), lambda g, b: by_samples(fmt, g, b)):
@@ -66,4 +67,4 @@ def test_gradients_of_a_long_window(dtype):
     tolerance = 1e-5 if dtype == torch.float32 else 1e-13
     for fast, slow in zip(*results, strict=True):
         assert torch.allclose(fast, slow, rtol=tolerance, atol=tolerance * slow.abs().max())
-        assert torch.equal(fast == 0, slow == 0)               # the same states pass no gradient
+        assert torch.equal(fast == 0, slow == 0)  # the same states pass no gradient

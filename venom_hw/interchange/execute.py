@@ -1,8 +1,10 @@
 """Exact execution of a QONNX file: float64 through ONNX's ReferenceEvaluator with a Quant op of our own.
 
-Between two quantisers every value is a multiple of a power of two below 53 bits, so float64 is exact and the result is
-integers; qonnx's own float32 executor (:func:`run_qonnx`) is a second judge wherever the values fit in 24 bits.
+Between two quantisers every value is a multiple of a power of two below 53 bits, so float64 is exact and the
+result is integers; qonnx's own float32 executor (:func:`run_qonnx`) is a second judge wherever the values fit
+in 24 bits.
 """
+
 from __future__ import annotations
 
 import os
@@ -43,7 +45,9 @@ def widen(model: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.ModelProto.FromString(model.SerializeToString())
 
     def double(tensor: onnx.TensorProto) -> None:
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+        tensor.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+        )
 
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
@@ -74,7 +78,11 @@ class Executor:
     @property
     def states(self) -> dict[str, str]:
         """State input -> state output, from the metadata, in the order of the inputs."""
-        pairs = {k.removeprefix("venom.state."): v for k, v in self.metadata.items() if k.startswith("venom.state.")}
+        pairs = {
+            k.removeprefix("venom.state."): v
+            for k, v in self.metadata.items()
+            if k.startswith("venom.state.")
+        }
         return {name: pairs[name] for name in self.inputs if name in pairs}
 
     def run(self, feeds: Mapping[str, np.ndarray], intermediate: bool = False) -> dict[str, np.ndarray]:
@@ -89,7 +97,9 @@ class Executor:
 
     def initial_state(self, batch: int) -> dict[str, np.ndarray]:
         """Cleared states of a window's start."""
-        shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][1:] for v in self.model.graph.input}
+        shapes = {
+            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][1:] for v in self.model.graph.input
+        }
         return {name: np.zeros((batch, *shapes[name])) for name in self.states}
 
 
@@ -102,13 +112,17 @@ def run_window(step: Executor, head: Executor, counts: np.ndarray) -> dict[str, 
     return head.run({name: state[name] for name in head.inputs})
 
 
-def run_qonnx(model: onnx.ModelProto | str | os.PathLike, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_qonnx(
+    model: onnx.ModelProto | str | os.PathLike, feeds: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """qonnx's own executor (float32, node by node, slow): outputs by name, for the batch size of ``feeds``."""
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
 
-    model = onnx.ModelProto.FromString((model if isinstance(model, onnx.ModelProto) else onnx.load(model)).SerializeToString())
+    model = onnx.ModelProto.FromString(
+        (model if isinstance(model, onnx.ModelProto) else onnx.load(model)).SerializeToString()
+    )
     batch = len(next(iter(feeds.values())))
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = batch

@@ -1,9 +1,10 @@
 """PyTorch (Brevitas) module -> QONNX file, with the checks that the exporter itself does not make.
 
-The dynamo exporter can lose quantisers silently, writes absolute paths into the nodes' metadata, and can leave external data
-behind; :func:`export_graph` refuses the first and removes the others, so that two exports of one model are the same bytes.
-Facts and traps: ``spec/qonnx_step.md`` section 3.
+The dynamo exporter can lose quantisers silently, writes absolute paths into the nodes' metadata, and can
+leave external data behind; :func:`export_graph` refuses the first and removes the others, so that two exports
+of one model are the same bytes. Facts and traps: ``spec/qonnx_step.md`` section 3.
 """
+
 from __future__ import annotations
 
 import ast
@@ -30,7 +31,9 @@ QUANT_DOMAIN = "qonnx.custom_op.general"
 
 
 class ExportError(RuntimeError):
-    """The exported graph is not the module: quantisers were lost, an input is missing, or data went to another file."""
+    """The exported graph is not the module: quantisers were lost, an input is missing, or data went to
+    another file.
+    """
 
 
 def count_quantisers(module: nn.Module) -> int:
@@ -43,12 +46,20 @@ def quant_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [n for n in model.graph.node if n.op_type == "Quant" and n.domain == QUANT_DOMAIN]
 
 
-def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str | os.PathLike, *, inputs: Sequence[str],
-                 outputs: Sequence[str], metadata: Mapping[str, str]) -> Path:
-    """Write ``module`` as one self-contained QONNX file (float32, opset 18, dynamic first dimension ``batch``).
+def export_graph(
+    module: nn.Module,
+    examples: Sequence[torch.Tensor],
+    path: str | os.PathLike,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    metadata: Mapping[str, str],
+) -> Path:
+    """Write ``module`` as one self-contained QONNX file (float32, opset 18, dynamic first dimension
+    ``batch``).
 
-    ``examples``: one tensor an input, float32, batch of at least 2.  ``metadata``: model properties (str -> str).
-    Raises ExportError when the number of Quant nodes differs from the number of quantisers.
+    ``examples``: one tensor an input, float32, batch of at least 2.  ``metadata``: model properties (str ->
+    str). Raises ExportError when the number of Quant nodes differs from the number of quantisers.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,23 +68,40 @@ def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scratch = Path(folder) / "graph.onnx"
-        variadic = any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values())
+        variadic = any(
+            p.kind == p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values()
+        )
         shapes = (dynamic[0], tuple(dynamic[1:])) if variadic else dynamic
         # the exporter reports its progress on standard output
         with distinct_parameters(module) as parameters, contextlib.redirect_stdout(io.StringIO()):
-            export_qonnx(module, args=tuple(examples), export_path=str(scratch), dynamo=True, optimize=True, opset_version=OPSET,
-                     external_data=False, keep_initializers_as_inputs=False, input_names=list(inputs),
-                     output_names=list(outputs), dynamic_shapes=shapes)
+            export_qonnx(
+                module,
+                args=tuple(examples),
+                export_path=str(scratch),
+                dynamo=True,
+                optimize=True,
+                opset_version=OPSET,
+                external_data=False,
+                keep_initializers_as_inputs=False,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=shapes,
+            )
         model = onnx.load(scratch)
     restore_parameters(model, parameters, path.name)
     clean(model)
     name_tensors(model)
     expected, found = count_quantisers(module), len(quant_nodes(model))
     if expected != found:
-        raise ExportError(f"{path.name}: {expected} quantisers in the model but {found} Quant nodes in the file")
+        raise ExportError(
+            f"{path.name}: {expected} quantisers in the model but {found} Quant nodes in the file"
+        )
     names = [v.name for v in model.graph.input], [v.name for v in model.graph.output]
     if names != (list(inputs), list(outputs)):
-        raise ExportError(f"{path.name}: graph has inputs {names[0]} and outputs {names[1]}, expected {list(inputs)} and {list(outputs)}")
+        raise ExportError(
+            f"{path.name}: graph has inputs {names[0]} and outputs {names[1]}, "
+            f"expected {list(inputs)} and {list(outputs)}"
+        )
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
         raise ExportError(f"{path.name}: initialisers were written to external data")
     del model.metadata_props[:]
@@ -92,7 +120,9 @@ def export_graph(module: nn.Module, examples: Sequence[torch.Tensor], path: str 
 
 @contextlib.contextmanager
 def distinct_parameters(module: nn.Module) -> Iterator[dict[str, np.ndarray]]:
-    """While open, no two parameters are equal: the exporter would merge the quantisers of equal ones.  Yields the true values."""
+    """While open, no two parameters are equal: the exporter would merge the quantisers of equal ones.  Yields
+    the true values.
+    """
     true = {name: p.detach().clone() for name, p in module.named_parameters()}
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -110,7 +140,9 @@ def restore_parameters(model: onnx.ModelProto, parameters: Mapping[str, np.ndarr
     initialisers = {t.name: t for t in model.graph.initializer}
     for name, value in parameters.items():
         if name not in initialisers:
-            raise ExportError(f"{file}: parameter '{name}' is not in the file: it is unused or was folded into a constant")
+            raise ExportError(
+                f"{file}: parameter '{name}' is not in the file: it is unused or was folded into a constant"
+            )
         initialisers[name].CopyFrom(numpy_helper.from_array(value, name))
 
 
@@ -124,7 +156,8 @@ def quant_name(node: onnx.NodeProto) -> str:
 
 
 def name_tensors(model: onnx.ModelProto) -> None:
-    """Readable names: a Quant node and its output after its module (``layers.0.q_xi``), lifted scalars ``constant_<n>``.
+    """Readable names: a Quant node and its output after its module (``layers.0.q_xi``), lifted scalars
+    ``constant_<n>``.
 
     Graph inputs and outputs keep their names.  Raises ExportError when two Quant nodes come from one module.
     """
@@ -135,7 +168,9 @@ def name_tensors(model: onnx.ModelProto) -> None:
     for node in quant_nodes(model):
         name = quant_name(node)
         if not name or name in seen:
-            raise ExportError(f"Quant node '{node.name}' (module '{name}'): every quantiser must be used at exactly one place")
+            raise ExportError(
+                f"Quant node '{node.name}' (module '{name}'): every quantiser must be used at exactly one place"
+            )
         seen.add(name)
         node.name = name
         if node.output[0] not in fixed:
@@ -151,7 +186,9 @@ def name_tensors(model: onnx.ModelProto) -> None:
 
 
 def clean(model: onnx.ModelProto) -> None:
-    """Remove local paths, stack traces and exporter text; of the nodes' metadata only the module path survives."""
+    """Remove local paths, stack traces and exporter text; of the nodes' metadata only the module path
+    survives.
+    """
     for node in model.graph.node:
         kept = [(p.key, p.value) for p in node.metadata_props if p.key == KEPT_METADATA]
         del node.metadata_props[:]

@@ -1,4 +1,5 @@
 """python -m venom_hw.quantize: a trained float VENOM -> quantised checkpoint, QONNX files and report."""
+
 from __future__ import annotations
 
 import argparse
@@ -18,27 +19,45 @@ Quantise a trained VENOM to integers and export it.
   5. verify      the files, executed in float64, against the network: every output and state, every sample
   6. report      fidelity to the float model and change of resolving power, with bootstrap intervals
 """
-EPILOG = """\
-examples:
-  python -m venom_hw.simulate --preset ptsi --out /tmp/ptsi
-  python -m venom_hw.quantize --model venom_hw/pretrained/ptsi.safetensors --data /tmp/ptsi --out build/ptsi-quantised
-  python -m venom_hw.quantize ... --recipe mine.toml --set weights.w_x.bits=6 --set training.steps=800
+EPILOG = r"""\ examples: python -m venom_hw.simulate --preset ptsi --out /tmp/ptsi python -m venom_hw.quantize
+--model venom_hw/pretrained/ptsi.safetensors --data /tmp/ptsi --out build/ptsi-quantised python -m
+venom_hw.quantize ... --recipe mine.toml --set weights.w_x.bits=6 --set training.steps=800
 
 The recipe's defaults and the meaning of each tensor class: venom_hw/quantize/recipes/default.toml.
 An interrupted fine-tuning continues when the same command is run again."""
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m venom_hw.quantize", description=DESCRIPTION, epilog=EPILOG,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        prog="python -m venom_hw.quantize",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument("--model", type=Path, required=True, help="float checkpoint (.safetensors)")
     p.add_argument("--data", type=Path, required=True, help="folder of pulses, one npz a wavelength")
+    p.add_argument(
+        "--extra",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="more pulses to calibrate and train on, e.g. at energies between the lines; may be repeated",
+    )
     p.add_argument("--out", type=Path, required=True, help="folder for the results")
     p.add_argument("--recipe", type=Path, help="TOML file with what differs from the default recipe")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                   help="one recipe value, e.g. tensors.B.bits=10 or training.steps=800; may be repeated")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="one recipe value, e.g. tensors.B.bits=10 or training.steps=800; may be repeated",
+    )
     p.add_argument("--name", help="name of the model in the files (default: the checkpoint's file name)")
-    p.add_argument("--windows", type=int, default=1000, help="windows for the check of the files (default 1000)")
+    p.add_argument(
+        "--windows", type=int, default=1000, help="windows for the check of the files (default 1000)"
+    )
     p.add_argument("--bootstrap", type=int, default=300, help="bootstrap resamples (default 300)")
     p.add_argument("--threads", type=int, help="CPU threads (default: all)")
     p.add_argument("--fresh", action="store_true", help="do not continue an interrupted fine-tuning")
@@ -49,9 +68,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
-    for name in ("model", "data"):
-        if not getattr(options, name).exists():
-            print(f"error: --{name} {getattr(options, name)}: no such file or folder", file=sys.stderr)
+    for name, path in (
+        ("model", options.model),
+        ("data", options.data),
+        *(("extra", p) for p in options.extra),
+    ):
+        if not path.exists():
+            print(f"error: --{name} {path}: no such file or folder", file=sys.stderr)
             return 2
     warnings.filterwarnings("ignore", module="brevitas")
     os.environ.setdefault("TORCH_LOGS", "-all")
@@ -77,11 +100,30 @@ def main(arguments: list[str] | None = None) -> int:
         return lambda steps: tqdm(steps, desc=what, leave=False, disable=options.quiet)
 
     try:
-        quantise_model(options.model, options.data, options.out, load_recipe(options.recipe, options.overrides),
-                       name=options.name or options.model.stem, windows=options.windows, bootstrap=options.bootstrap,
-                       command="python -m venom_hw.quantize " + shlex.join(arguments), fresh=options.fresh, bar=bar)
-    except (RecipeError, NetworkError, FormatError, CheckpointError, QuantizeError, DataError, VerifyError, FloatingPointError,
-            ValueError) as error:
+        quantise_model(
+            options.model,
+            options.data,
+            options.out,
+            load_recipe(options.recipe, options.overrides),
+            name=options.name or options.model.stem,
+            extra=options.extra,
+            windows=options.windows,
+            bootstrap=options.bootstrap,
+            command="python -m venom_hw.quantize " + shlex.join(arguments),
+            fresh=options.fresh,
+            bar=bar,
+        )
+    except (
+        RecipeError,
+        NetworkError,
+        FormatError,
+        CheckpointError,
+        QuantizeError,
+        DataError,
+        VerifyError,
+        FloatingPointError,
+        ValueError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,8 +1,10 @@
-"""Calibration: run the unrounded network over real windows with observers, then choose each tensor's binary point.
+"""Calibration: run the unrounded network over real windows with observers, then choose each tensor's binary
+point.
 
-Scalar scales hold the largest magnitude seen (or a percentile, by recipe) plus guard bits; scales of the state h and of the
-decay g are chosen for each (d, n), weights for each row.
+Scalar scales hold the largest magnitude seen (or a percentile, by recipe) plus guard bits; scales of the
+state h and of the decay g are chosen for each (d, n), weights for each row.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -20,13 +22,20 @@ def load_parameters(network: QuantVenom, parameters: Mapping[str, torch.Tensor])
     """Copy parameters into a network; names and shapes must match exactly."""
     own = network.state_dict()
     if set(own) != set(parameters):
-        raise FormatError(f"parameters do not match the network: missing {sorted(set(own) - set(parameters))}, "
-                          f"unknown {sorted(set(parameters) - set(own))}")
+        raise FormatError(
+            f"parameters do not match the network: missing {sorted(set(own) - set(parameters))}, "
+            f"unknown {sorted(set(parameters) - set(own))}"
+        )
     network.load_state_dict({k: v.to(own[k].dtype) for k, v in parameters.items()}, strict=True)
 
 
-def observe(parameters: Mapping[str, torch.Tensor], shape: NetworkShape, counts: torch.Tensor, batch: int = 256,
-            progress: Iterable | None = None) -> dict[str, Observer]:
+def observe(
+    parameters: Mapping[str, torch.Tensor],
+    shape: NetworkShape,
+    counts: torch.Tensor,
+    batch: int = 256,
+    progress: Iterable | None = None,
+) -> dict[str, Observer]:
     """Observers (by tensor name) after the unrounded network has seen counts (windows, L, 2)."""
     observers: dict[str, Observer] = {}
     network = QuantVenom(shape, observer_factory(observers)).double()
@@ -34,7 +43,7 @@ def observe(parameters: Mapping[str, torch.Tensor], shape: NetworkShape, counts:
     starts = range(0, len(counts), batch)
     with torch.no_grad():
         for start in progress(starts) if callable(progress) else starts:
-            network.window(network.embed(counts[start:start + batch]))
+            network.window(network.embed(counts[start : start + batch]))
     return observers
 
 
@@ -52,7 +61,7 @@ def choose_formats(observers: Mapping[str, Observer], recipe: Recipe) -> dict[st
             percentile = settings.get("percentile", recipe.calibration["percentile"])
             limit = seen.percentile(percentile) if percentile < 100 and not seen.scale_shape else seen.limit
             frac = frac_for(limit if np.ndim(limit) else float(limit), bits, seen.signed, guard)
-            if seen.tensor_class == "g":                    # a decay of 1 or more would not be a decay
+            if seen.tensor_class == "g":  # a decay of 1 or more would not be a decay
                 frac = np.maximum(frac, bits)
         formats[name] = TensorFormat(bits, frac, seen.signed, settings.get("rounding", "half_even"))
     return formats
@@ -64,8 +73,11 @@ def score_reference(observers: Mapping[str, Observer], formats: Mapping[str, Ten
     return float(np.ceil(observers["step.q_s"].maximum / lsb) * lsb)
 
 
-def build_network(shape: NetworkShape, formats: Mapping[str, TensorFormat],
-                  parameters: Mapping[str, torch.Tensor] | None = None) -> QuantVenom:
+def build_network(
+    shape: NetworkShape,
+    formats: Mapping[str, TensorFormat],
+    parameters: Mapping[str, torch.Tensor] | None = None,
+) -> QuantVenom:
     """The quantised network of given formats (float32; ``.double()`` it to judge), with parameters if given."""
     h_formats = [formats[f"step.layers.{k}.q_h"] for k in range(shape.n_layers)]
     network = QuantVenom(shape, brevitas_factory(formats), h_formats)
@@ -74,11 +86,20 @@ def build_network(shape: NetworkShape, formats: Mapping[str, TensorFormat],
     return network
 
 
-def calibrate(parameters: Mapping[str, torch.Tensor], shape: NetworkShape, counts: torch.Tensor, recipe: Recipe,
-              progress: Iterable | None = None) -> tuple[QuantVenom, dict[str, TensorFormat]]:
-    """Post-training quantisation: (network, formats) from folded float parameters and calibration counts (windows, L, 2)."""
+def calibrate(
+    parameters: Mapping[str, torch.Tensor],
+    shape: NetworkShape,
+    counts: torch.Tensor,
+    recipe: Recipe,
+    progress: Iterable | None = None,
+) -> tuple[QuantVenom, dict[str, TensorFormat]]:
+    """Post-training quantisation: (network, formats) from folded float parameters and calibration counts
+    (windows, L, 2).
+    """
     observers = observe(parameters, shape, counts, progress=progress)
     formats = choose_formats(observers, recipe)
     parameters = dict(parameters)
-    parameters["step.score_reference"] = torch.tensor(score_reference(observers, formats), dtype=torch.float64)
+    parameters["step.score_reference"] = torch.tensor(
+        score_reference(observers, formats), dtype=torch.float64
+    )
     return build_network(shape, formats, parameters), formats

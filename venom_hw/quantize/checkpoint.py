@@ -1,9 +1,11 @@
-"""The quantised checkpoint: one real safetensors file that rebuilds the quantised network exactly, from the file alone.
+"""The quantised checkpoint: one real safetensors file that rebuilds the quantised network exactly, from the
+file alone.
 
-Tensors: the network's parameters, on their grids, float32.  Header metadata ``venom`` = JSON {"format", "name", "model" (sizes,
-max_steps, weight_frac), "formats" (tensor name -> bits, frac, signed, rounding), "recipe", "window", "normalisation",
-"training", "data"}.
+Tensors: the network's parameters, on their grids, float32.  Header metadata ``venom`` = JSON {"format",
+"name", "model" (sizes, max_steps, weight_frac), "formats" (tensor name -> bits, frac, signed, rounding),
+"recipe", "window", "normalisation", "training", "data"}.
 """
+
 from __future__ import annotations
 
 import json
@@ -27,7 +29,9 @@ HEADER = "venom"
 
 
 class CheckpointError(ValueError):
-    """A file is not a checkpoint of this kind, or is damaged; the message names the file and what was expected."""
+    """A file is not a checkpoint of this kind, or is damaged; the message names the file and what was
+    expected.
+    """
 
 
 @dataclass
@@ -44,12 +48,22 @@ class QuantisedCheckpoint:
     data: dict[str, Any] = field(default_factory=dict)
 
     def header(self) -> dict[str, Any]:
-        return {"format": QUANTISED_FORMAT, "name": self.name, "model": asdict(self.network.shape),
-                "formats": {k: v.to_dict() for k, v in self.formats.items()}, "recipe": self.recipe,
-                "window": self.window, "normalisation": self.normalisation, "training": self.training, "data": self.data}
+        return {
+            "format": QUANTISED_FORMAT,
+            "name": self.name,
+            "model": asdict(self.network.shape),
+            "formats": {k: v.to_dict() for k, v in self.formats.items()},
+            "recipe": self.recipe,
+            "window": self.window,
+            "normalisation": self.normalisation,
+            "training": self.training,
+            "data": self.data,
+        }
 
 
-def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> Path:
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]
+) -> Path:
     """Write a safetensors file atomically, ``header`` as JSON under the key ``venom``."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +102,9 @@ def save_quantised(path: str | os.PathLike, checkpoint: QuantisedCheckpoint) -> 
 def load_quantised(path: str | os.PathLike) -> QuantisedCheckpoint:
     """Rebuild a quantised network (float32) from its file.  Raises CheckpointError naming the file."""
     tensors, header = read_tensors(path, QUANTISED_FORMAT)
-    missing = [k for k in ("name", "model", "formats", "recipe", "window", "normalisation") if k not in header]
+    missing = [
+        k for k in ("name", "model", "formats", "recipe", "window", "normalisation") if k not in header
+    ]
     if missing:
         raise CheckpointError(f"{path}: header lacks {', '.join(missing)}")
     formats = {k: TensorFormat.from_dict(v) for k, v in header["formats"].items()}
@@ -96,5 +112,13 @@ def load_quantised(path: str | os.PathLike) -> QuantisedCheckpoint:
         network = build_network(NetworkShape(**header["model"]), formats, tensors)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from None
-    return QuantisedCheckpoint(header["name"], network, formats, header["recipe"], header["window"], header["normalisation"],
-                               header.get("training", {}), header.get("data", {}))
+    return QuantisedCheckpoint(
+        header["name"],
+        network,
+        formats,
+        header["recipe"],
+        header["window"],
+        header["normalisation"],
+        header.get("training", {}),
+        header.get("data", {}),
+    )

@@ -1,9 +1,11 @@
 """Number formats of the quantised network: value = integer * 2^-frac.
 
-A :class:`TensorFormat` says how one tensor is rounded.  ``frac`` is an integer, or an integer array that broadcasts to the
-tensor (one binary point for each row of a weight matrix, or for each (d, n) of the recurrent state).  Scales are powers of
-two only, so every product and sum between two quantisers is exact in float64.
+A :class:`TensorFormat` says how one tensor is rounded.  ``frac`` is an integer, or an integer array that
+broadcasts to the tensor (one binary point for each row of a weight matrix, or for each (d, n) of the
+recurrent state).  Scales are powers of two only, so every product and sum between two quantisers is exact in
+float64.
 """
+
 from __future__ import annotations
 
 import math
@@ -21,7 +23,9 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class TensorFormat:
-    """Fixed-point format of one tensor: round (``half_even`` or ``floor``) to 2^-frac, then saturate to ``bits``."""
+    """Fixed-point format of one tensor: round (``half_even`` or ``floor``) to 2^-frac, then saturate to
+    ``bits``.
+    """
 
     bits: int
     frac: int | np.ndarray
@@ -52,7 +56,11 @@ class TensorFormat:
     @property
     def code_range(self) -> tuple[int, int]:
         """Smallest and largest integer."""
-        return (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
+        return (
+            (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
+            if self.signed
+            else (0, (1 << self.bits) - 1)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; an array ``frac`` becomes nested lists."""
@@ -63,14 +71,20 @@ class TensorFormat:
     def from_dict(cls, entry: dict[str, Any]) -> TensorFormat:
         """Inverse of :meth:`to_dict`."""
         frac = entry["frac"]
-        return cls(entry["bits"], frac if isinstance(frac, int) else np.asarray(frac), entry["signed"], entry["rounding"])
+        return cls(
+            entry["bits"],
+            frac if isinstance(frac, int) else np.asarray(frac),
+            entry["signed"],
+            entry["rounding"],
+        )
 
 
 def frac_for(limit: float | np.ndarray, bits: int, signed: bool, guard: int = 0) -> int | np.ndarray:
-    """Largest ``frac`` whose range holds ``limit`` (largest magnitude, elementwise) with ``guard`` bits to spare.
+    """Largest ``frac`` whose range holds ``limit`` (largest magnitude, elementwise) with ``guard`` bits to
+    spare.
 
-    The largest code (2^(bits-signed) - 1) must reach ``limit`` after rounding.  A tensor that is always zero gets the
-    binary point of a full scale of 1.
+    The largest code (2^(bits-signed) - 1) must reach ``limit`` after rounding.  A tensor that is always zero
+    gets the binary point of a full scale of 1.
     """
     limits = np.atleast_1d(np.abs(np.asarray(limit, dtype=np.float64)))
     if not np.isfinite(limits).all():

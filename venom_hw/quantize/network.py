@@ -1,48 +1,56 @@
-"""The quantised VENOM: one definition serves calibration, training, the sample-by-sample reference and the ONNX export.
+"""The quantised VENOM: one definition serves calibration, training, the sample-by-sample reference and the
+ONNX export.
 
-All values are integer * 2^-frac.  ``q_*`` is one quantiser = one QONNX ``Quant`` (domain ``qonnx.custom_op.general``, mode
-ROUND = half to even, or FLOOR).  Shapes carry any leading dimensions: (B, ...) in the step, (T, B, ...) in the whole window.
-D = d_model, E = d_inner = expand * D, N = d_state, K = d_conv.
+All values are integer * 2^-frac.  ``q_*`` is one quantiser = one QONNX ``Quant`` (domain
+``qonnx.custom_op.general``, mode ROUND = half to even, or FLOOR).  Shapes carry any leading dimensions: (B,
+...) in the step, (T, B, ...) in the whole window. D = d_model, E = d_inner = expand * D, N = d_state, K =
+d_conv.
 
 Files
 -----
 step.onnx: inputs ``sample`` (batch, 2), ``conv`` (batch, K-1, E; oldest first), ``h`` (batch, E, N),
 ``pool_num`` (batch, D), ``pool_den`` (batch, 1); outputs ``feature`` (batch, D), ``weight`` (batch, 1),
-``weighted_feature`` (batch, D), ``conv_out``, ``h_out``, ``pool_num_out``, ``pool_den_out``.
-Further layers k = 1.. add ``conv_k``, ``h_k`` and ``conv_k_out``, ``h_k_out``.
-head.onnx: inputs ``pool_num``, ``pool_den``; outputs ``energy`` (batch, 1), ``log_variance`` (batch, 1).
-Model metadata: ``venom.format``, ``venom.graph`` (step | head), ``venom.model``, ``venom.max_steps``,
-``venom.window`` (JSON), ``venom.state.<input>`` = <output>, ``venom.input.<name>`` = JSON {"bits", "frac", "signed"}
-for each graph input (``frac`` may be a nested list, (1, E, N) for h).
-A Quant node and its output tensor are named after their module: ``layers.0.q_h`` (the formats call it
-``step.layers.0.q_h``), a parameter's ``layers.0.x_proj.weight.quant``; a Quant that makes a graph output has that
-output's name as tensor (``h_out``, ``feature``, ``weight``, ``energy``, ``log_variance``) and its module as node name.
+``weighted_feature`` (batch, D), ``conv_out``, ``h_out``, ``pool_num_out``, ``pool_den_out``. Further layers k
+= 1.. add ``conv_k``, ``h_k`` and ``conv_k_out``, ``h_k_out``. head.onnx: inputs ``pool_num``, ``pool_den``;
+outputs ``energy`` (batch, 1), ``log_variance`` (batch, 1). Model metadata: ``venom.format``, ``venom.graph``
+(step | head), ``venom.model``, ``venom.max_steps``, ``venom.window`` (JSON), ``venom.state.<input>`` =
+<output>, ``venom.input.<name>`` = JSON {"bits", "frac", "signed"} for each graph input (``frac`` may be a
+nested list, (1, E, N) for h). A Quant node and its output tensor are named after their module:
+``layers.0.q_h`` (the formats call it ``step.layers.0.q_h``), a parameter's ``layers.0.x_proj.weight.quant``;
+a Quant that makes a graph output has that output's name as tensor (``h_out``, ``feature``, ``weight``,
+``energy``, ``log_variance``) and its module as node name.
 
 Op patterns (names as in the file; a parameter is always initialiser -> Quant, stored on its grid)
 -------------------------------------------------------------------------------------------------
-* linear: ``Gemm(x, Quant(W), Quant(b), transB=1)``, or without bias ``Gemm(x, Quant(W), transB=1)`` / ``MatMul(x, Transpose)``.
-  W (out, in) has one binary point a row: scale (out, 1).
-* layer norm: ``ReduceMean`` (axes=[-1], keepdims), ``Sub`` -> Quant q_c; ``Pow(.,2)``, ``ReduceMean`` -> Quant q_v (unsigned);
-  ``Add(2^-10)``, ``Sqrt``, ``Reciprocal`` -> Quant q_rs: a table of v; ``Mul(c, rs)`` -> Quant q_n.
-  The mean is over D elements, D a power of two: a sum and a shift.
-* convolution: ``Unsqueeze(xi)``, ``Concat(conv, .; axis=1)`` = taps (batch, K, E); ``Mul(taps, Quant(w) (K, E))``,
-  ``ReduceSum(axis 1)``, ``Add(Quant(b))`` -> Quant q_u;  conv_out = ``Slice(taps, 1:)``.
+* linear: ``Gemm(x, Quant(W), Quant(b), transB=1)``, or without bias ``Gemm(x, Quant(W), transB=1)`` /
+  ``MatMul(x, Transpose)``. W (out, in) has one binary point a row: scale (out, 1).
+* layer norm: ``ReduceMean`` (axes=[-1], keepdims), ``Sub`` -> Quant q_c; ``Pow(.,2)``, ``ReduceMean`` ->
+  Quant q_v (unsigned); ``Add(2^-10)``, ``Sqrt``, ``Reciprocal`` -> Quant q_rs: a table of v; ``Mul(c, rs)``
+  -> Quant q_n. The mean is over D elements, D a power of two: a sum and a shift.
+* convolution: ``Unsqueeze(xi)``, ``Concat(conv, .; axis=1)`` = taps (batch, K, E); ``Mul(taps, Quant(w) (K,
+  E))``, ``ReduceSum(axis 1)``, ``Add(Quant(b))`` -> Quant q_u;  conv_out = ``Slice(taps, 1:)``.
 * SiLU: ``Sigmoid, Mul`` between q_u and q_xa, and between q_z and q_gz: tables.
 * softplus: ``Softplus, Greater, Where`` between q_zt and q_delta: a table, shared by all d.
-* decay g = 1 - exp(-A softplus(zt)): ``Softplus, Greater, Where, Unsqueeze, Mul(Quant(A) (E, N)), Neg, Exp, Sub(1, .)``
-  between q_zt and q_g: one table for each (d, n).
-* state: ``Mul(g, h)``, ``Sub(h, .)``, ``Unsqueeze`` of dx and B, ``Mul``, ``Add`` -> Quant q_h (scale (1, E, N)): ONE rounding.
-* read-out: ``Unsqueeze(C)``, ``Mul(., h')``, ``ReduceSum(axis -1)``, ``Mul(Quant(D), xa)``, ``Add`` -> Quant q_y.
-* pooling: score = linear without bias (1 row) -> Quant q_s; ``Sub(S0)``, ``Exp``, ``Clip``/``Max`` (>= 1 LSB of e) -> Quant q_e:
-  a table; ``Mul(e, f)``, ``Add`` for both sums, no Quant: exact, as wide as max_steps asks.
+* decay g = 1 - exp(-A softplus(zt)): ``Softplus, Greater, Where, Unsqueeze, Mul(Quant(A) (E, N)), Neg, Exp,
+  Sub(1, .)`` between q_zt and q_g: one table for each (d, n).
+* state: ``Mul(g, h)``, ``Sub(h, .)``, ``Unsqueeze`` of dx and B, ``Mul``, ``Add`` -> Quant q_h (scale (1, E,
+  N)): ONE rounding.
+* read-out: ``Unsqueeze(C)``, ``Mul(., h')``, ``ReduceSum(axis -1)``, ``Mul(Quant(D), xa)``, ``Add`` -> Quant
+  q_y.
+* pooling: score = linear without bias (1 row) -> Quant q_s; ``Sub(S0)``, ``Exp``, ``Clip``/``Max`` (>= 1 LSB
+  of e) -> Quant q_e: a table; ``Mul(e, f)``, ``Add`` for both sums, no Quant: exact, as wide as max_steps
+  asks.
 * normalise (head): ``GreaterOrEqual(den, thresholds (J,))``, ``Cast``, ``ReduceSum(axis -1)`` = k;
-  ``Gather(power table (J+1, 1), k)`` = 2^-floor(log2 den) =: scale (batch, 1).
-  thresholds are 2^j, j = -weight_frac+1 .. ceil(log2 max_steps), ascending; table entry k is 2^(weight_frac-k).
-  ``Mul(den, scale)``, ``Sub(1)`` -> Quant q_m (unsigned, in [0, 1), frac = bits: every code is used);
-  ``Mul(num, scale)`` -> Quant q_nn;  ``Add(m, 1)``, ``Reciprocal`` -> Quant q_inv: a table;  ``Mul(nn, inv)`` -> Quant q_p.
-* GELU: ``Mul(a, SQRT_HALF), Erf, Add(1)``, ``Mul(a, 0.5)``, ``Mul`` of both, between q_a1 and q_g1 (q_a2, q_g2): tables.
-* end: ``Slice`` out[:, 0:1] and out[:, 1:2]; ``Mul(Quant(gain) (1,))``, ``Add(Quant(offset) (1,))`` -> Quant q_mu / q_logvar.
+  ``Gather(power table (J+1, 1), k)`` = 2^-floor(log2 den) =: scale (batch, 1). thresholds are 2^j, j =
+  -weight_frac+1 .. ceil(log2 max_steps), ascending; table entry k is 2^(weight_frac-k). ``Mul(den, scale)``,
+  ``Sub(1)`` -> Quant q_m (unsigned, in [0, 1), frac = bits: every code is used); ``Mul(num, scale)`` -> Quant
+  q_nn;  ``Add(m, 1)``, ``Reciprocal`` -> Quant q_inv: a table;  ``Mul(nn, inv)`` -> Quant q_p.
+* GELU: ``Mul(a, SQRT_HALF), Erf, Add(1)``, ``Mul(a, 0.5)``, ``Mul`` of both, between q_a1 and q_g1 (q_a2,
+  q_g2): tables.
+* end: ``Slice`` out[:, 0:1] and out[:, 1:2]; ``Mul(Quant(gain) (1,))``, ``Add(Quant(offset) (1,))`` -> Quant
+  q_mu / q_logvar.
 """
+
 from __future__ import annotations
 
 import math
@@ -57,7 +65,7 @@ from .quantisers import QuantiserFactory
 from .scan import float_scan, quantised_scan
 
 NORM_EPS = 2.0**-10
-SQRT_HALF = 11863283 * 2.0**-24      # 1/sqrt(2) in 24 bits: the same number in a float32 file and in float64
+SQRT_HALF = 11863283 * 2.0**-24  # 1/sqrt(2) in 24 bits: the same number in a float32 file and in float64
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
@@ -71,7 +79,9 @@ class NetworkError(ValueError):
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Sizes of the network and of its pooling sums.  ``weight_frac``: binary point of the pooling weight e (in [2^-frac, 1))."""
+    """Sizes of the network and of its pooling sums.  ``weight_frac``: binary point of the pooling weight e
+    (in [2^-frac, 1)).
+    """
 
     d_model: int = 16
     d_state: int = 8
@@ -84,7 +94,9 @@ class NetworkShape:
 
     def __post_init__(self) -> None:
         if self.d_model < 2 or self.d_model & (self.d_model - 1):
-            raise NetworkError(f"d_model = {self.d_model}: the layer norm's mean is a shift, so d_model must be a power of two")
+            raise NetworkError(
+                f"d_model = {self.d_model}: the layer norm's mean is a shift, so d_model must be a power of two"
+            )
         for name, value in asdict(self).items():
             if int(value) != value or value < 1:
                 raise NetworkError(f"{name} = {value!r}: expected a positive integer")
@@ -97,11 +109,19 @@ class NetworkShape:
 class QuantParameter(nn.Module):
     """A parameter and its quantiser; calling it gives the parameter on its grid.
 
-    ``zeros``: shape; ``scale_shape``: () or a shape that broadcasts to it; ``tensor_class``: its class in the recipe.
+    ``zeros``: shape; ``scale_shape``: () or a shape that broadcasts to it; ``tensor_class``: its class in the
+    recipe.
     """
 
-    def __init__(self, make: QuantiserFactory, name: str, tensor_class: str, shape: tuple[int, ...],
-                 scale_shape: tuple[int, ...] = (), signed: bool = True) -> None:
+    def __init__(
+        self,
+        make: QuantiserFactory,
+        name: str,
+        tensor_class: str,
+        shape: tuple[int, ...],
+        scale_shape: tuple[int, ...] = (),
+        signed: bool = True,
+    ) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.zeros(shape))
         self.quant = make(name, tensor_class, scale_shape, signed)
@@ -113,7 +133,9 @@ class QuantParameter(nn.Module):
 class QuantLinear(nn.Module):
     """x W^T (+ b): weights of class ``w_<kind>`` with one scale a row, bias of class ``bias`` with one scale."""
 
-    def __init__(self, make: QuantiserFactory, name: str, kind: str, inputs: int, outputs: int, bias: bool = True) -> None:
+    def __init__(
+        self, make: QuantiserFactory, name: str, kind: str, inputs: int, outputs: int, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = QuantParameter(make, f"{name}.weight", f"w_{kind}", (outputs, inputs), (outputs, 1))
         self.bias = QuantParameter(make, f"{name}.bias", "bias", (outputs,)) if bias else None
@@ -141,7 +163,9 @@ class QuantNorm(nn.Module):
 class QuantBlock(nn.Module):
     """One Mamba block.  ``h_format`` None means calibration: the recurrence runs without rounding."""
 
-    def __init__(self, shape: NetworkShape, make: QuantiserFactory, name: str, h_format: TensorFormat | None) -> None:
+    def __init__(
+        self, shape: NetworkShape, make: QuantiserFactory, name: str, h_format: TensorFormat | None
+    ) -> None:
         super().__init__()
         d_model, d_inner, d_state = shape.d_model, shape.d_inner, shape.d_state
         self.h_format = h_format
@@ -153,14 +177,18 @@ class QuantBlock(nn.Module):
         self.x_proj = QuantLinear(make, f"{name}.x_proj", "x", d_model, d_inner)
         self.z_proj = QuantLinear(make, f"{name}.z_proj", "z", d_model, d_inner)
         self.q_xi, self.q_z = q("xi"), q("z")
-        self.conv_weight = QuantParameter(make, f"{name}.conv_weight", "w_conv", (shape.d_conv, d_inner), (1, d_inner))
+        self.conv_weight = QuantParameter(
+            make, f"{name}.conv_weight", "w_conv", (shape.d_conv, d_inner), (1, d_inner)
+        )
         self.conv_bias = QuantParameter(make, f"{name}.conv_bias", "bias", (d_inner,))
         self.q_u, self.q_xa = q("u"), q("xa")
         self.b_proj = QuantLinear(make, f"{name}.b_proj", "B", d_inner, d_state, bias=False)
         self.c_proj = QuantLinear(make, f"{name}.c_proj", "C", d_inner, d_state, bias=False)
         self.dt_proj = QuantLinear(make, f"{name}.dt_proj", "dt", d_inner, d_inner)
         self.q_B, self.q_C, self.q_zt, self.q_delta = q("B"), q("C"), q("zt"), q("delta", signed=False)
-        self.neg_A = QuantParameter(make, f"{name}.neg_A", "w_A", (d_inner, d_state), (d_inner, d_state), signed=False)
+        self.neg_A = QuantParameter(
+            make, f"{name}.neg_A", "w_A", (d_inner, d_state), (d_inner, d_state), signed=False
+        )
         self.q_g = q("g", (1, d_inner, d_state), signed=False)
         self.q_dx, self.q_h = q("dx"), q("h", (1, d_inner, d_state))
         self.skip = QuantParameter(make, f"{name}.skip", "w_D", (d_inner,))
@@ -174,7 +202,9 @@ class QuantBlock(nn.Module):
         return self.q_xi(self.x_proj(n)), self.q_z(self.z_proj(n))
 
     def drive(self, taps: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Taps (..., K, E) -> xa (..., E), C (..., N), decay g (..., E, N), drive dx*B (..., E, N; exact product)."""
+        """Taps (..., K, E) -> xa (..., E), C (..., N), decay g (..., E, N), drive dx*B (..., E, N; exact
+        product).
+        """
         u = self.q_u((taps * self.conv_weight()).sum(-2) + self.conv_bias())
         xa = self.q_xa(F.silu(u))
         b, c = self.q_B(self.b_proj(xa)), self.q_C(self.c_proj(xa))
@@ -183,13 +213,17 @@ class QuantBlock(nn.Module):
         dx = self.q_dx(self.q_delta(F.softplus(zt)) * xa)
         return xa, c, g, dx.unsqueeze(-1) * b.unsqueeze(-2)
 
-    def read(self, r: torch.Tensor, z: torch.Tensor, xa: torch.Tensor, c: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    def read(
+        self, r: torch.Tensor, z: torch.Tensor, xa: torch.Tensor, c: torch.Tensor, h: torch.Tensor
+    ) -> torch.Tensor:
         """New state h (..., E, N) and the rest of the sample -> new residual stream (..., D)."""
         y = self.q_y((c.unsqueeze(-2) * h).sum(-1) + self.skip() * xa)
         o = self.q_o(y * self.q_gz(F.silu(z)))
         return self.q_r(r + self.out_proj(o))
 
-    def forward(self, r: torch.Tensor, conv: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, r: torch.Tensor, conv: torch.Tensor, h: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One sample: (residual, conv state, h) -> the new ones."""
         xi, z = self.project(r)
         taps = torch.cat([conv, xi.unsqueeze(1)], dim=1)
@@ -198,7 +232,9 @@ class QuantBlock(nn.Module):
         return self.read(r, z, xa, c, h), taps[:, 1:], h
 
     def window(self, r: torch.Tensor) -> torch.Tensor:
-        """A whole window (T, B, D), state cleared at its start: the same integers as T calls of :meth:`forward`."""
+        """A whole window (T, B, D), state cleared at its start: the same integers as T calls of
+        :meth:`forward`.
+        """
         xi, z = self.project(r)
         steps = self.conv_weight.value.shape[0]
         padded = torch.cat([torch.zeros_like(xi[:1]).expand(steps - 1, -1, -1), xi])
@@ -210,14 +246,18 @@ class QuantBlock(nn.Module):
 class QuantStep(nn.Module):
     """The recurrent part: raw int16 I/Q sample and states -> feature, pooling weight, new states."""
 
-    def __init__(self, shape: NetworkShape, make: QuantiserFactory, h_formats: list[TensorFormat | None]) -> None:
+    def __init__(
+        self, shape: NetworkShape, make: QuantiserFactory, h_formats: list[TensorFormat | None]
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.affine = QuantLinear(make, "step.affine", "affine", 2, 2)
         self.q_in = make("step.q_in", "in", (), True)
         self.input_proj = QuantLinear(make, "step.input_proj", "input", 2, shape.d_model)
         self.q_res = make("step.q_res", "res", (), True)
-        self.layers = nn.ModuleList(QuantBlock(shape, make, f"step.layers.{k}", h_formats[k]) for k in range(shape.n_layers))
+        self.layers = nn.ModuleList(
+            QuantBlock(shape, make, f"step.layers.{k}", h_formats[k]) for k in range(shape.n_layers)
+        )
         self.norm = QuantNorm(make, "step.norm", prefix="f")
         self.score = QuantLinear(make, "step.score", "score", shape.d_model, 1, bias=False)
         self.q_s = make("step.q_s", "s", (), True)
@@ -246,7 +286,9 @@ class QuantStep(nn.Module):
         return f, e, weighted, *new, states[-2] + weighted, states[-1] + e
 
     def window(self, x: torch.Tensor, valid: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised input (T, B, 2) from :meth:`embed` (, valid (T, B, 1) of 0/1) -> pool_num (B, D), pool_den (B, 1)."""
+        """Normalised input (T, B, 2) from :meth:`embed` (, valid (T, B, 1) of 0/1) -> pool_num (B, D),
+        pool_den (B, 1).
+        """
         r = self.q_res(self.input_proj(x))
         for layer in self.layers:
             r = layer.window(r)
@@ -267,7 +309,9 @@ class QuantStep(nn.Module):
         """Cleared states of a window's start."""
         s = self.shape
         layer = ((s.d_conv - 1, s.d_inner), (s.d_inner, s.d_state))
-        return tuple(torch.zeros((batch, *n), dtype=dtype) for n in (*(layer * s.n_layers), (s.d_model,), (1,)))
+        return tuple(
+            torch.zeros((batch, *n), dtype=dtype) for n in (*(layer * s.n_layers), (s.d_model,), (1,))
+        )
 
 
 class QuantHead(nn.Module):
@@ -278,14 +322,22 @@ class QuantHead(nn.Module):
         low, high = -shape.weight_frac, math.ceil(math.log2(shape.max_steps)) if shape.max_steps > 1 else 0
         exponents = torch.arange(low + 1, high + 1, dtype=torch.float32)
         self.register_buffer("thresholds", torch.pow(2.0, exponents), persistent=False)
-        self.register_buffer("powers", torch.pow(2.0, -torch.arange(low, high + 1, dtype=torch.float32))[:, None],
-                             persistent=False)
+        self.register_buffer(
+            "powers",
+            torch.pow(2.0, -torch.arange(low, high + 1, dtype=torch.float32))[:, None],
+            persistent=False,
+        )
 
         def q(tensor: str, signed: bool = True) -> nn.Module:
             return make(f"head.q_{tensor}", tensor, (), signed)
 
         hidden = shape.d_head_hidden
-        self.q_m, self.q_nn, self.q_inv, self.q_p = q("m", signed=False), q("nn"), q("inv", signed=False), q("p")
+        self.q_m, self.q_nn, self.q_inv, self.q_p = (
+            q("m", signed=False),
+            q("nn"),
+            q("inv", signed=False),
+            q("p"),
+        )
         self.fc1 = QuantLinear(make, "head.fc1", "fc1", shape.d_model, hidden)
         self.fc2 = QuantLinear(make, "head.fc2", "fc2", hidden, hidden)
         self.fc3 = QuantLinear(make, "head.fc3", "fc3", hidden, 2)
@@ -313,14 +365,18 @@ class QuantHead(nn.Module):
 class QuantVenom(nn.Module):
     """Step and head.  ``h_formats``: one a layer, or None while observing ranges."""
 
-    def __init__(self, shape: NetworkShape, make: QuantiserFactory, h_formats: list[TensorFormat] | None = None) -> None:
+    def __init__(
+        self, shape: NetworkShape, make: QuantiserFactory, h_formats: list[TensorFormat] | None = None
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.step = QuantStep(shape, make, h_formats if h_formats is not None else [None] * shape.n_layers)
         self.head = QuantHead(shape, make)
 
     def embed(self, counts: torch.Tensor) -> torch.Tensor:
-        """Counts (B, L, 2), any integer or float type -> normalised input on its grid, time-major (L, B, 2), float64 exact."""
+        """Counts (B, L, 2), any integer or float type -> normalised input on its grid, time-major (L, B, 2),
+        float64 exact.
+        """
         weight = self.step.affine.weight.value.dtype
         with torch.no_grad():
             return self.step.embed(counts.to(weight).transpose(0, 1))
@@ -338,8 +394,10 @@ class QuantVenom(nn.Module):
         return self.head(*states[-2:])
 
     def snap(self) -> None:
-        """Put every parameter on its grid (no output changes: a quantiser of a value on its grid gives that value)."""
+        """Put every parameter on its grid (no output changes: a quantiser of a value on its grid gives that
+        value).
+        """
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, QuantParameter):
-                    module.value.copy_(module() + 0.0)       # + 0.0: no negative zeros in the files
+                    module.value.copy_(module() + 0.0)  # + 0.0: no negative zeros in the files

@@ -1,9 +1,11 @@
 """Quantisation-aware fine-tuning of the recurrent execution, whole windows at once.
 
-Forward values are exactly the quantised network's (tables, roundings, state quantised at each sample); the backward pass is
-straight-through.  The target is the float model itself (distillation: its mean and its variance), the true energies, or a mix.
-Batches are drawn from permutations seeded by (seed, epoch), so a resumed run continues exactly where it stopped.
+Forward values are exactly the quantised network's (tables, roundings, state quantised at each sample); the
+backward pass is straight-through.  The target is the float model itself (distillation: its mean and its
+variance), the true energies, or a mix. Batches are drawn from permutations seeded by (seed, epoch), so a
+resumed run continues exactly where it stopped.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -21,12 +23,14 @@ from .checkpoint import CheckpointError, read_tensors, write_tensors
 from .network import QuantVenom
 
 RESUME_FORMAT = "venom-hw/qat-state/1"
-FROZEN = ("affine.", "energy_", "logvar_")                    # normalisation and calibration constants are not trained
+FROZEN = ("affine.", "energy_", "logvar_")  # normalisation and calibration constants are not trained
 
 
 @dataclass
 class Targets:
-    """What the network should give for each window, float32 (windows,): float model's energy (eV) and log variance, true energy."""
+    """What the network should give for each window, float32 (windows,): float model's energy (eV) and log
+    variance, true energy.
+    """
 
     energy: torch.Tensor
     logvar: torch.Tensor
@@ -36,13 +40,23 @@ class Targets:
         return Targets(self.energy[index], self.logvar[index], self.truth[index])
 
 
-def loss_function(energy: torch.Tensor, logvar: torch.Tensor, target: Targets, distill: float, nll: float) -> torch.Tensor:
-    """distill * (squared energy difference in units of the float model's sigma + squared log-variance difference) + nll * NLL."""
+def loss_function(
+    energy: torch.Tensor, logvar: torch.Tensor, target: Targets, distill: float, nll: float
+) -> torch.Tensor:
+    """distill * (squared energy difference in units of the float model's sigma + squared log-variance
+    difference) + nll * NLL.
+    """
     energy, logvar = energy[:, 0], logvar[:, 0]
     loss = energy.new_zeros(())
     if distill:
-        loss = loss + distill * ((energy - target.energy).square() * torch.exp(-target.logvar)
-                                 + (logvar - target.logvar).square()).mean()
+        loss = (
+            loss
+            + distill
+            * (
+                (energy - target.energy).square() * torch.exp(-target.logvar)
+                + (logvar - target.logvar).square()
+            ).mean()
+        )
     if nll:
         loss = loss + nll * 0.5 * (logvar + (energy - target.truth).square() * torch.exp(-logvar)).mean()
     return loss
@@ -53,7 +67,9 @@ def learning_rate(step: int, settings: dict[str, Any]) -> float:
     steps, warmup = settings["steps"], max(1, round(settings["warmup"] * settings["steps"]))
     if step < warmup:
         return settings["learning_rate"] * (step + 1) / warmup
-    return settings["learning_rate"] * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    return (
+        settings["learning_rate"] * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    )
 
 
 def batch_indices(windows: int, step: int, batch: int, seed: int) -> torch.Tensor:
@@ -62,7 +78,7 @@ def batch_indices(windows: int, step: int, batch: int, seed: int) -> torch.Tenso
     per_epoch = windows // batch
     epoch, place = divmod(step, per_epoch)
     order = torch.randperm(windows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
-    return order[place * batch:(place + 1) * batch]
+    return order[place * batch : (place + 1) * batch]
 
 
 def fingerprint(settings: dict[str, Any], network: QuantVenom, windows: int) -> str:
@@ -73,15 +89,24 @@ def fingerprint(settings: dict[str, Any], network: QuantVenom, windows: int) -> 
     return digest.hexdigest()
 
 
-def fine_tune(network: QuantVenom, x: torch.Tensor, targets: Targets, settings: dict[str, Any], *,
-              resume: str | os.PathLike | None = None, save_every: int = 50,
-              progress: Callable[[int, float], None] | None = None) -> list[float]:
+def fine_tune(
+    network: QuantVenom,
+    x: torch.Tensor,
+    targets: Targets,
+    settings: dict[str, Any],
+    *,
+    resume: str | os.PathLike | None = None,
+    save_every: int = 50,
+    progress: Callable[[int, float], None] | None = None,
+) -> list[float]:
     """Train ``network`` (float32, in place) on x (L, windows, 2); returns the loss of each step.
 
-    ``resume``: file of the training state; if it belongs to this very run it is continued, and it is rewritten every
-    ``save_every`` steps.  ``progress(step, loss)`` is called after each step.
+    ``resume``: file of the training state; if it belongs to this very run it is continued, and it is
+    rewritten every ``save_every`` steps.  ``progress(step, loss)`` is called after each step.
     """
-    trained = {n: p for n, p in network.named_parameters() if not any(f".{part}" in f".{n}" for part in FROZEN)}
+    trained = {
+        n: p for n, p in network.named_parameters() if not any(f".{part}" in f".{n}" for part in FROZEN)
+    }
     optimiser = torch.optim.AdamW(trained.values(), lr=1.0, weight_decay=0.0)
     key = fingerprint(settings, network, x.shape[1])
     losses: list[float] = _restore(resume, key, network, trained, optimiser) if resume is not None else []
@@ -91,9 +116,13 @@ def fine_tune(network: QuantVenom, x: torch.Tensor, targets: Targets, settings: 
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, settings)
         optimiser.zero_grad()
-        loss = loss_function(*network.window(x[:, index]), targets[index], settings["distill"], settings["nll"])
+        loss = loss_function(
+            *network.window(x[:, index]), targets[index], settings["distill"], settings["nll"]
+        )
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"fine-tuning diverged at step {step}: loss {loss.item()}; lower training.learning_rate")
+            raise FloatingPointError(
+                f"fine-tuning diverged at step {step}: loss {loss.item()}; lower training.learning_rate"
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), settings["clip"])
         optimiser.step()
@@ -106,8 +135,14 @@ def fine_tune(network: QuantVenom, x: torch.Tensor, targets: Targets, settings: 
     return losses
 
 
-def _store(path: str | os.PathLike, key: str, network: QuantVenom, trained: dict[str, torch.nn.Parameter],
-           optimiser: torch.optim.Optimizer, losses: list[float]) -> None:
+def _store(
+    path: str | os.PathLike,
+    key: str,
+    network: QuantVenom,
+    trained: dict[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    losses: list[float],
+) -> None:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     for name, parameter in trained.items():
         for moment, value in optimiser.state[parameter].items():
@@ -115,8 +150,13 @@ def _store(path: str | os.PathLike, key: str, network: QuantVenom, trained: dict
     write_tensors(path, tensors, {"format": RESUME_FORMAT, "run": key, "losses": losses})
 
 
-def _restore(path: str | os.PathLike, key: str, network: QuantVenom, trained: dict[str, torch.nn.Parameter],
-             optimiser: torch.optim.Optimizer) -> list[float]:
+def _restore(
+    path: str | os.PathLike,
+    key: str,
+    network: QuantVenom,
+    trained: dict[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> list[float]:
     if not Path(path).exists():
         return []
     try:
@@ -125,8 +165,12 @@ def _restore(path: str | os.PathLike, key: str, network: QuantVenom, trained: di
         return []
     if header.get("run") != key:
         return []
-    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
+    network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    )
     for name, parameter in trained.items():
         prefix = f"optimiser.{name}."
-        optimiser.state[parameter] = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        optimiser.state[parameter] = {
+            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+        }
     return list(header["losses"])

@@ -1,10 +1,11 @@
 """The Brevitas quantiser of one tensor, and the observer that stands in its place during calibration.
 
-Every quantiser is a ``QuantIdentity`` with a frozen power-of-two scale (scalar, or an array such as (1, d_inner, d_state)),
-used at exactly one place: one quantiser = one ``Quant`` node of the exported file.  The gradient is the straight-through
-one: 1 where the rounded code is inside the range, 0 outside.  Frozen scales are not in the state dict: a quantiser is
-rebuilt from its :class:`~venom_hw.quantize.formats.TensorFormat`.
+Every quantiser is a ``QuantIdentity`` with a frozen power-of-two scale (scalar, or an array such as (1,
+d_inner, d_state)), used at exactly one place: one quantiser = one ``Quant`` node of the exported file.  The
+gradient is the straight-through one: 1 where the rounded code is inside the range, 0 outside.  Frozen scales
+are not in the state dict: a quantiser is rebuilt from its :class:`~venom_hw.quantize.formats.TensorFormat`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -26,7 +27,9 @@ ROUNDING_IMPL = {"half_even": FloatToIntImplType.ROUND, "floor": FloatToIntImplT
 
 
 class FrozenActQuant(IntQuant, ActQuantSolver):
-    """Injector: integer quantiser with a constant power-of-two scale, no statistics, the same in train() and eval()."""
+    """Injector: integer quantiser with a constant power-of-two scale, no statistics, the same in train() and
+    eval().
+    """
 
     scaling_impl_type = ScalingImplType.CONST
     restrict_scaling_type = RestrictValueType.POWER_OF_TWO
@@ -35,29 +38,46 @@ class FrozenActQuant(IntQuant, ActQuantSolver):
 
 
 def brevitas_quantiser(fmt: TensorFormat, name: str = "tensor") -> QuantIdentity:
-    """Brevitas module of a format.  Raises FormatError if Brevitas would use another scale than the one asked for."""
-    threshold = torch.as_tensor(np.asarray(fmt.lsb * 2.0 ** (fmt.bits - int(fmt.signed))), dtype=torch.float32)
-    settings = {"bit_width": fmt.bits, "signed": fmt.signed, "scaling_init": threshold,
-                "float_to_int_impl_type": ROUNDING_IMPL[fmt.rounding]}
+    """Brevitas module of a format.  Raises FormatError if Brevitas would use another scale than the one asked
+    for.
+    """
+    threshold = torch.as_tensor(
+        np.asarray(fmt.lsb * 2.0 ** (fmt.bits - int(fmt.signed))), dtype=torch.float32
+    )
+    settings = {
+        "bit_width": fmt.bits,
+        "signed": fmt.signed,
+        "scaling_init": threshold,
+        "float_to_int_impl_type": ROUNDING_IMPL[fmt.rounding],
+    }
     if threshold.ndim:
-        settings |= {"scaling_per_output_type": ScalingPerOutputType.CHANNEL, "scaling_stats_permute_dims": None,
-                     "per_channel_broadcastable_shape": tuple(threshold.shape)}
+        settings |= {
+            "scaling_per_output_type": ScalingPerOutputType.CHANNEL,
+            "scaling_stats_permute_dims": None,
+            "per_channel_broadcastable_shape": tuple(threshold.shape),
+        }
     module = QuantIdentity(act_quant=FrozenActQuant, **settings)
     scale = module.act_quant.scale().detach().to(torch.float64).numpy()
     if not np.array_equal(np.broadcast_to(scale, np.shape(fmt.lsb)), fmt.lsb):
-        raise FormatError(f"{name}: Brevitas made the scale {scale} of {fmt.lsb}; expected a power of two it can hold")
+        raise FormatError(
+            f"{name}: Brevitas made the scale {scale} of {fmt.lsb}; expected a power of two it can hold"
+        )
     return module
 
 
 def brevitas_factory(formats: Mapping[str, TensorFormat]) -> QuantiserFactory:
-    """Factory that looks each quantiser up by its full name; raises FormatError naming a missing or misfitting one."""
+    """Factory that looks each quantiser up by its full name; raises FormatError naming a missing or
+    misfitting one.
+    """
 
     def make(name: str, tensor_class: str, scale_shape: tuple[int, ...], signed: bool) -> nn.Module:
         if name not in formats:
             raise FormatError(f"no number format for tensor '{name}' (class '{tensor_class}')")
         fmt = formats[name]
         if fmt.signed != signed:
-            raise FormatError(f"tensor '{name}' is {'signed' if signed else 'unsigned'}, its format says otherwise")
+            raise FormatError(
+                f"tensor '{name}' is {'signed' if signed else 'unsigned'}, its format says otherwise"
+            )
         shape = np.shape(fmt.frac)
         if shape and shape != tuple(scale_shape):
             raise FormatError(f"tensor '{name}': frac has shape {shape}, expected () or {tuple(scale_shape)}")
@@ -67,17 +87,23 @@ def brevitas_factory(formats: Mapping[str, TensorFormat]) -> QuantiserFactory:
 
 
 class Observer(nn.Module):
-    """Passes a tensor through unchanged and remembers its range, one range for each element of ``scale_shape``.
+    """Passes a tensor through unchanged and remembers its range, one range for each element of
+    ``scale_shape``.
 
-    ``limit`` is the largest magnitude seen.  For scalar scales a random subsample of magnitudes is kept too, so that
-    a percentile can be asked for (:meth:`percentile`).
+    ``limit`` is the largest magnitude seen.  For scalar scales a random subsample of magnitudes is kept too,
+    so that a percentile can be asked for (:meth:`percentile`).
     """
 
     SAMPLE = 20_000
 
     def __init__(self, name: str, tensor_class: str, scale_shape: tuple[int, ...], signed: bool) -> None:
         super().__init__()
-        self.name, self.tensor_class, self.scale_shape, self.signed = name, tensor_class, tuple(scale_shape), signed
+        self.name, self.tensor_class, self.scale_shape, self.signed = (
+            name,
+            tensor_class,
+            tuple(scale_shape),
+            signed,
+        )
         self.limit: np.ndarray | None = None
         self.maximum = -np.inf
         self.samples: list[np.ndarray] = []
@@ -89,7 +115,9 @@ class Observer(nn.Module):
         if self.scale_shape:
             lead = magnitude.ndim - len(self.scale_shape)
             axes = [*range(lead), *(lead + i for i, n in enumerate(self.scale_shape) if n == 1)]
-            limit = (magnitude.amax(dim=axes) if axes else magnitude).reshape(self.scale_shape).double().numpy()
+            limit = (
+                (magnitude.amax(dim=axes) if axes else magnitude).reshape(self.scale_shape).double().numpy()
+            )
         else:
             limit = np.asarray(magnitude.max().item())
             flat = magnitude.reshape(-1)

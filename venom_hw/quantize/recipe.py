@@ -1,8 +1,10 @@
-"""The recipe: a TOML file that sets bits per tensor class, calibration and fine-tuning (``recipes/default.toml`` explains each).
+"""The recipe: a TOML file that sets bits per tensor class, calibration and fine-tuning
+(``recipes/default.toml`` explains each).
 
-A user's file may hold only what differs from the default; ``key=value`` overrides come on top.  The effective recipe is stored
-in the checkpoint and beside the report.
+A user's file may hold only what differs from the default; ``key=value`` overrides come on top.  The effective
+recipe is stored in the checkpoint and beside the report.
 """
+
 from __future__ import annotations
 
 import copy
@@ -19,7 +21,9 @@ TENSOR_KEYS = {"bits": int, "frac": int, "guard": int, "percentile": float, "rou
 
 
 class RecipeError(ValueError):
-    """The recipe has an unknown key, a value of the wrong type or an impossible width; the message names file and key."""
+    """The recipe has an unknown key, a value of the wrong type or an impossible width; the message names file
+    and key.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,16 @@ class Recipe:
         if entry.get("format") != RECIPE_FORMAT:
             raise RecipeError(f"{source}: format = {entry.get('format')!r}, expected {RECIPE_FORMAT!r}")
         tables = {k: copy.deepcopy(v) for k, v in entry.items() if k != "format"}
-        recipe = cls(**{name: tables.get(name, {}) for name in ("tensors", "weights", "calibration", "training")})
+        recipe = cls(
+            **{name: tables.get(name, {}) for name in ("tensors", "weights", "calibration", "training")}
+        )
         recipe._check(source)
         return recipe
 
     def settings(self, tensor_class: str) -> dict[str, Any]:
-        """Settings of a tensor class (activation or weight); KeyError cannot happen for the network's own classes."""
+        """Settings of a tensor class (activation or weight); KeyError cannot happen for the network's own
+        classes.
+        """
         table = self.tensors if tensor_class in self.tensors else self.weights
         if tensor_class not in table:
             raise RecipeError(f"recipe has no entry for tensor class '{tensor_class}'")
@@ -58,15 +66,21 @@ class Recipe:
                     raise RecipeError(f"{where}: no 'bits'")
                 for key, value in settings.items():
                     kind = TENSOR_KEYS[key]
-                    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+                    if isinstance(value, bool) or not isinstance(
+                        value, (int, float) if kind is float else kind
+                    ):
                         raise RecipeError(f"{where}.{key} = {value!r}: expected {kind.__name__}")
                 if not 2 <= settings["bits"] <= 20:
                     raise RecipeError(f"{where}.bits = {settings['bits']}: expected 2 to 20")
                 if settings.get("rounding", "half_even") not in ("half_even", "floor"):
-                    raise RecipeError(f"{where}.rounding = {settings['rounding']!r}: expected 'half_even' or 'floor' "
-                                      "(the two that survive Brevitas and QONNX)")
+                    raise RecipeError(
+                        f"{where}.rounding = {settings['rounding']!r}: expected 'half_even' or 'floor' "
+                        "(the two that survive Brevitas and QONNX)"
+                    )
                 if not 0 <= settings.get("guard", 0) < settings["bits"] - 1:
-                    raise RecipeError(f"{where}.guard = {settings['guard']}: expected 0 to {settings['bits'] - 2}")
+                    raise RecipeError(
+                        f"{where}.guard = {settings['guard']}: expected 0 to {settings['bits'] - 2}"
+                    )
                 if not 50 <= settings.get("percentile", 100.0) <= 100:
                     raise RecipeError(f"{where}.percentile = {settings['percentile']}: expected 50 to 100")
         for name in ("e", "m"):
@@ -76,11 +90,14 @@ class Recipe:
         for name, width, frac in (("mu", 16, 12), ("logvar", 16, 10)):
             entry = self.tensors.get(name, {})
             if (entry.get("bits"), entry.get("frac")) != (width, frac):
-                raise RecipeError(f"{source}: [tensors] {name} is fixed by the stream's contract: bits = {width}, frac = {frac}")
+                raise RecipeError(
+                    f"{source}: [tensors] {name} is fixed by the stream's contract: bits = {width}, frac = {frac}"
+                )
 
 
 def load_recipe(path: str | os.PathLike | None = None, overrides: Iterable[str] = ()) -> Recipe:
-    """Default recipe, updated by a TOML file and by ``section.key[.setting]=value`` overrides (values in TOML).
+    """Default recipe, updated by a TOML file and by ``section.key[.setting]=value`` overrides (values in
+    TOML).
 
     Raises RecipeError for a key the default does not have.
     """
@@ -124,10 +141,14 @@ def _merge(base: dict[str, Any], update: dict[str, Any], source: str) -> None:
             current = base[section][name]
             if isinstance(current, dict):
                 if not isinstance(value, dict):
-                    raise RecipeError(f"{source}: [{section}] {name} = {value!r}: expected a table such as {{ bits = 12 }}")
+                    raise RecipeError(
+                        f"{source}: [{section}] {name} = {value!r}: expected a table such as {{ bits = 12 }}"
+                    )
                 unknown = set(value) - set(TENSOR_KEYS)
                 if unknown:
-                    raise RecipeError(f"{source}: [{section}] {name} has no '{sorted(unknown)[0]}'; known: {', '.join(TENSOR_KEYS)}")
+                    raise RecipeError(
+                        f"{source}: [{section}] {name} has no '{sorted(unknown)[0]}'; known: {', '.join(TENSOR_KEYS)}"
+                    )
                 current.update(value)
             elif isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise RecipeError(f"{source}: [{section}] {name} = {value!r}: expected a number")

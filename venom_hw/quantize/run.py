@@ -1,10 +1,11 @@
 """The whole quantisation of one model: calibrate, fine-tune, recalibrate, export, verify, report."""
+
 from __future__ import annotations
 
 import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,12 +36,17 @@ class QuantizeError(ValueError):
 
 @dataclass
 class Pulses:
-    """Full windows of a folder, split as for the float training: counts (N, L, 2), energies (N,) eV, line of each."""
+    """Full windows, split as for the float training: counts (N, L, 2), energies (N,) eV, line of each.
+
+    Pulses of extra folders belong to no line (wl_ids -1) and are only trained on.  ``lines`` holds the
+    training pulses of the lines, ``train`` those and the extra ones.
+    """
 
     counts: np.ndarray
     energies: np.ndarray
     wl_ids: np.ndarray
     labels: list[str]
+    lines: np.ndarray
     train: np.ndarray
     held_out: np.ndarray
 
@@ -49,30 +55,66 @@ class Pulses:
         return np.random.default_rng(seed).permutation(index)[:limit]
 
 
-def load_pulses(folder: str | Path, model: VenomCheckpoint) -> Pulses:
-    """Windows of a data folder at the checkpoint's window; the split's seed and fraction come from the checkpoint too."""
-    pulses: PulseSet = load_pulse_set(folder, window=Window.from_dict(model.window))
-    seed = int(model.training.get("split_seed", 0))
-    fraction = float(model.training.get("val_fraction", 0.15))
-    train, held_out = stratified_split(pulses.wl_ids, fraction, seed)
-    full = pulses.lengths == pulses.window.length
-    train, held_out = train[full[train]], held_out[full[held_out]]
-    if len(train) < 64 or len(held_out) < 64:
-        raise QuantizeError(f"{folder}: {len(train)} training and {len(held_out)} held-out windows of full length "
-                            f"{pulses.window.length}; at least 64 of each are needed")
-    return Pulses(pulses.counts, pulses.energies, pulses.wl_ids, pulses.wl_labels, train, held_out)
+def load_pulses(folder: str | Path, model: VenomCheckpoint, extra: Sequence[str | Path] = ()) -> Pulses:
+    """Windows of data folders at the checkpoint's window; the split's seed and fraction come from the
+    checkpoint too.
+    """
+    window = Window.from_dict(model.window)
+    pulses: PulseSet = load_pulse_set(folder, window=window)
+    settings = model.training.get("settings", {})
+    train, held_out = stratified_split(
+        pulses.wl_ids, float(settings.get("validation", 0.15)), int(settings.get("split_seed", 0))
+    )
+    full = pulses.lengths == window.length
+    lines, held_out = train[full[train]], held_out[full[held_out]]
+    if len(lines) < 64 or len(held_out) < 64:
+        raise QuantizeError(
+            f"{folder}: {len(lines)} training and {len(held_out)} held-out windows of full length "
+            f"{window.length}; at least 64 of each are needed"
+        )
+    counts, energies, ids, train = [pulses.counts], [pulses.energies], [pulses.wl_ids], [lines]
+    for path in extra:
+        more = load_pulse_set(path, window=window)
+        train.append(sum(map(len, counts)) + np.flatnonzero(more.lengths == window.length))
+        counts.append(more.counts)
+        energies.append(more.energies)
+        ids.append(np.full(len(more), -1))
+    return Pulses(
+        np.concatenate(counts),
+        np.concatenate(energies),
+        np.concatenate(ids),
+        pulses.wl_labels,
+        lines,
+        np.concatenate(train),
+        held_out,
+    )
 
 
 def versions() -> dict[str, str]:
     """Versions that could change a bit of the result."""
-    return {"python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "brevitas", "onnx", "numpy", "venom-hw")}}
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "brevitas", "onnx", "numpy", "venom-hw")},
+    }
 
 
-def quantise_model(model_path: Path, data: Path, out: Path, recipe: Recipe, *, name: str, command: str, windows: int = 1000,
-                   bootstrap: int = 300, fresh: bool = False, say: Callable[[str], None] = print,
-                   bar: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Run everything; writes model.safetensors, step.onnx, head.onnx, recipe.json, report.json, report.png into ``out``.
+def quantise_model(
+    model_path: Path,
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    name: str,
+    command: str,
+    extra: Sequence[Path] = (),
+    windows: int = 1000,
+    bootstrap: int = 300,
+    fresh: bool = False,
+    say: Callable[[str], None] = print,
+    bar: Callable[..., Any] | None = None,
+) -> dict[str, Any]:
+    """Run everything; writes model.safetensors, step.onnx, head.onnx, recipe.json, report.json, report.png
+    into ``out``.
 
     Returns the report.  Raises VerifyError when the files differ from the network in any integer.
     """
@@ -84,7 +126,7 @@ def quantise_model(model_path: Path, data: Path, out: Path, recipe: Recipe, *, n
 
     out.mkdir(parents=True, exist_ok=True)
     model = load_checkpoint(model_path)
-    pulses = load_pulses(data, model)
+    pulses = load_pulses(data, model, extra)
     lap("load")
 
     length, training = int(model.window["length"]), recipe.training
@@ -123,13 +165,33 @@ def quantise_model(model_path: Path, data: Path, out: Path, recipe: Recipe, *, n
     lap("fine-tune")
 
     network.snap()
-    train_prediction = predict(network, pulses.counts[use[:8192]], progress=bar and bar("recalibrate"))
-    fitted = recalibrate(network, formats, *train_prediction, *(v[:8192] for v in float_train))
+    fit = pulses.choose(pulses.lines, 8192, 3)
+    float_fit = model.predict(pulses.counts[fit])
+    fitted = recalibrate(
+        network,
+        formats,
+        *predict(network, pulses.counts[fit], progress=bar and bar("recalibrate")),
+        *float_fit,
+    )
     network.snap()
-    header_training = {"command": command, "float_model": Path(model_path).name, "float_sha256": sha256(model_path),
-                       "recalibration": fitted, "versions": versions(), "seed": training["seed"]}
-    checkpoint = QuantisedCheckpoint(name, network, formats, recipe.to_dict(), dict(model.window), dict(model.normalisation),
-                                     header_training, dict(model.data))
+    header_training = {
+        "command": command,
+        "float_model": Path(model_path).name,
+        "float_sha256": sha256(model_path),
+        "recalibration": fitted,
+        "versions": versions(),
+        "seed": training["seed"],
+    }
+    checkpoint = QuantisedCheckpoint(
+        name,
+        network,
+        formats,
+        recipe.to_dict(),
+        dict(model.window),
+        dict(model.normalisation),
+        header_training,
+        dict(model.data),
+    )
     paths = [save_quantised(out / "model.safetensors", checkpoint)]
     paths += write_qonnx(network, formats, out, model=name, window=model.window)
     lap("export")
@@ -139,35 +201,71 @@ def quantise_model(model_path: Path, data: Path, out: Path, recipe: Recipe, *, n
     lap("verify")
 
     after = predict(network, pulses.counts[pulses.held_out], progress=bar and bar("evaluate"))
-    train_energy = predict(network, pulses.counts[use[:8192]], progress=bar and bar("evaluate"))[0]
+    fit_energy = predict(network, pulses.counts[fit], progress=bar and bar("evaluate"))[0]
     faithful = fidelity(after[0], float_held[0], ids, pulses.labels)
-    tables = {metric: compare({FLOAT: float_train[0][:8192], QUANTISED: train_energy},
-                              {FLOAT: float_held[0], QUANTISED: after[0]}, pulses.energies[use[:8192]], energies, ids,
-                              pulses.labels, metric, bootstrap) for metric in ("kde", "gaussian")}
+    tables = {
+        metric: compare(
+            {FLOAT: float_fit[0], QUANTISED: fit_energy},
+            {FLOAT: float_held[0], QUANTISED: after[0]},
+            pulses.energies[fit],
+            energies,
+            ids,
+            pulses.labels,
+            metric,
+            bootstrap,
+        )
+        for metric in ("kde", "gaussian")
+    }
     sigma = np.empty(len(ids))
     for line in np.unique(ids):
         sigma[ids == line] = float_held[0][ids == line].std()
     lap("evaluate")
     report = {
-        "format": "venom-hw/quantise-report/1", "model": name, "command": command, "versions": versions(),
-        "data": {"preset": model.data.get("preset"), "held_out": len(ids), "training": len(use)},
-        "window": dict(model.window), "recipe": recipe.to_dict(), "bits": class_bits(formats, shape, recipe),
-        "fidelity": faithful.to_dict(), "fidelity_before_training": untrained.to_dict(),
+        "format": "venom-hw/quantise-report/1",
+        "model": name,
+        "command": command,
+        "versions": versions(),
+        "data": {
+            "preset": model.data.get("preset"),
+            "held_out": len(ids),
+            "training": len(use),
+            "folders": [Path(p).name for p in (data, *extra)],
+        },
+        "window": dict(model.window),
+        "recipe": recipe.to_dict(),
+        "bits": class_bits(formats, shape, recipe),
+        "fidelity": faithful.to_dict(),
+        "fidelity_before_training": untrained.to_dict(),
         "log_variance_rms": float(np.sqrt(np.mean((after[1] - float_held[1]) ** 2))),
         "resolving_power": {metric: table.to_dict() for metric, table in tables.items()},
-        "change_of_resolving_power": {m: t.relative_difference(QUANTISED, FLOAT).to_dict() for m, t in tables.items()},
-        "recalibration": fitted, "verification": check.to_dict(), "seconds": seconds,
+        "change_of_resolving_power": {
+            m: t.relative_difference(QUANTISED, FLOAT).to_dict() for m, t in tables.items()
+        },
+        "recalibration": fitted,
+        "verification": check.to_dict(),
+        "seconds": seconds,
         "final_loss": losses[-1] if losses else None,
-        "files": {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in paths}}
+        "files": {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in paths},
+    }
     paths.append(write_json(out / "report.json", report))
-    paths.append(plot(out / "report.png", f"{name}, {len(ids)} held-out pulses", tables["kde"], after[0] - float_held[0], sigma,
-                      losses))
+    paths.append(
+        plot(
+            out / "report.png",
+            f"{name}, {len(ids)} held-out pulses",
+            tables["kde"],
+            after[0] - float_held[0],
+            sigma,
+            losses,
+        )
+    )
     say(text_table(report))
     for path in paths:
         say(f"wrote {path} ({path.stat().st_size / 1024:.0f} kB)")
     if check.mismatches or check.window_form_mismatches:
-        raise VerifyError(f"{check.mismatches} integers of the files and {check.window_form_mismatches} of the whole-window form "
-                          f"differ from the network; first: {check.first}")
+        raise VerifyError(
+            f"{check.mismatches} integers of the files and {check.window_form_mismatches} of the whole-window form "
+            f"differ from the network; first: {check.first}"
+        )
     resume.unlink(missing_ok=True)
     return report
 
@@ -175,14 +273,20 @@ def quantise_model(model_path: Path, data: Path, out: Path, recipe: Recipe, *, n
 def embed_all(network: torch.nn.Module, counts: np.ndarray, batch: int = 4096) -> torch.Tensor:
     """Normalised input of all windows on its grid, float32 (L, N, 2), computed in float64."""
     network.double()
-    parts = [network.embed(torch.from_numpy(counts[i:i + batch])).float() for i in range(0, len(counts), batch)]
+    parts = [
+        network.embed(torch.from_numpy(counts[i : i + batch])).float() for i in range(0, len(counts), batch)
+    ]
     network.float()
     return torch.cat(parts, dim=1)
 
 
 def class_bits(formats: dict[str, TensorFormat], shape: Any, recipe: Recipe) -> dict[str, int]:
     """Bits of each tensor class of the network."""
-    return {name: settings["bits"] for table in (recipe.tensors, recipe.weights) for name, settings in table.items()}
+    return {
+        name: settings["bits"]
+        for table in (recipe.tensors, recipe.weights)
+        for name, settings in table.items()
+    }
 
 
 def sha256(path: str | Path) -> str:

@@ -2,11 +2,12 @@
 
     h_t = q_h(h_{t-1} - g_t h_{t-1} + b_t),   h_0 = 0
 
-Forward and backward are two time-major loops over plain tensors (one multiply-add and one rounding of h a sample), the same
-integers and the same gradient as the Brevitas quantiser called once a sample, at about a twentieth of its time
-(``spec/quantization.md`` section 6).  The state is held as code k = h / s (s a power of two for each (d, n)), so the
-saturation limits are scalars.
+Forward and backward are two time-major loops over plain tensors (one multiply-add and one rounding of h a
+sample), the same integers and the same gradient as the Brevitas quantiser called once a sample, at about a
+twentieth of its time (``spec/quantization.md`` section 6).  The state is held as code k = h / s (s a power of
+two for each (d, n)), so the saturation limits are scalars.
 """
+
 from __future__ import annotations
 
 import torch
@@ -25,7 +26,7 @@ class QuantisedScan(torch.autograd.Function):
         drive = b / s
         inside = torch.empty(g.shape, dtype=torch.bool, device=g.device)
         product = torch.empty_like(codes[0])
-        for t in range(steps):                      # multiply, subtract, add: no fused operation, float32 must not differ
+        for t in range(steps):  # multiply, subtract, add: no fused operation, float32 must not differ
             new = codes[t + 1]
             torch.mul(g[t], codes[t], out=product)
             torch.sub(codes[t], product, out=new)
@@ -49,7 +50,9 @@ class QuantisedScan(torch.autograd.Function):
 
 
 def quantised_scan(g: torch.Tensor, b: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
-    """States h (T, B, D, N) of format ``fmt`` from decay ``g`` and drive ``b``, both (T, B, D, N); starts from zero."""
+    """States h (T, B, D, N) of format ``fmt`` from decay ``g`` and drive ``b``, both (T, B, D, N); starts
+    from zero.
+    """
     scale = torch.as_tensor(fmt.lsb, dtype=g.dtype, device=g.device)
     lo, hi = fmt.code_range
     return QuantisedScan.apply(g, b, scale, float(lo), float(hi), fmt.rounding == "floor")

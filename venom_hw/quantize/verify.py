@@ -1,4 +1,7 @@
-"""Holds exported files to the network they came from: every integer of every output and state, and counts saturations."""
+"""Holds exported files to the network they came from: every integer of every output and state, and counts
+saturations.
+"""
+
 from __future__ import annotations
 
 import os
@@ -22,7 +25,9 @@ class VerifyError(RuntimeError):
 
 @dataclass
 class Verification:
-    """Outcome: windows and integers compared, differing integers, first difference, saturated integers by tensor."""
+    """Outcome: windows and integers compared, differing integers, first difference, saturated integers by
+    tensor.
+    """
 
     windows: int
     compared: int = 0
@@ -36,11 +41,15 @@ class Verification:
 
 
 class SaturationCounter:
-    """Counts, by quantiser, how many values lay outside the range (after rounding).  A context manager of forward hooks."""
+    """Counts, by quantiser, how many values lay outside the range (after rounding).  A context manager of
+    forward hooks.
+    """
 
     def __init__(self, network: QuantVenom, formats: dict[str, TensorFormat]) -> None:
         self.counts: dict[str, dict[str, int]] = {}
-        self._modules = {n: m for n, m in network.named_modules() if isinstance(m, QuantIdentity) and n in formats}
+        self._modules = {
+            n: m for n, m in network.named_modules() if isinstance(m, QuantIdentity) and n in formats
+        }
         self._formats = formats
         self._handles: list[Any] = []
 
@@ -68,12 +77,19 @@ class SaturationCounter:
         return hook
 
 
-def verify_files(network: QuantVenom, formats: dict[str, TensorFormat], step: str | os.PathLike, head: str | os.PathLike,
-                 counts: np.ndarray, progress: Callable[[range], Any] | None = None) -> Verification:
-    """Run the Brevitas network (float64, sample by sample) and the files side by side on counts (windows, L, 2).
+def verify_files(
+    network: QuantVenom,
+    formats: dict[str, TensorFormat],
+    step: str | os.PathLike,
+    head: str | os.PathLike,
+    counts: np.ndarray,
+    progress: Callable[[range], Any] | None = None,
+) -> Verification:
+    """Run the Brevitas network (float64, sample by sample) and the files side by side on counts (windows, L,
+    2).
 
-    Compares all outputs and states after every sample, the head's outputs, and the whole-window form.  The network comes back
-    in float32.
+    Compares all outputs and states after every sample, the head's outputs, and the whole-window form.  The
+    network comes back in float32.
     """
     step_file, head_file = Executor(step), Executor(head)
     network = network.double().eval()
@@ -88,7 +104,9 @@ def verify_files(network: QuantVenom, formats: dict[str, TensorFormat], step: st
             result.mismatches += int(wrong.sum())
             if not result.first:
                 at = tuple(int(i) for i in np.argwhere(wrong)[0])
-                result.first = f"sample {t}, tensor '{name}' {at}: network {ours.numpy()[at]!r}, file {theirs[at]!r}"
+                result.first = (
+                    f"sample {t}, tensor '{name}' {at}: network {ours.numpy()[at]!r}, file {theirs[at]!r}"
+                )
 
     with torch.no_grad(), SaturationCounter(network, formats) as saturation:
         states = network.step.initial_state(len(counts))
@@ -108,8 +126,10 @@ def verify_files(network: QuantVenom, formats: dict[str, TensorFormat], step: st
         result.saturations = {k: v for k, v in saturation.counts.items() if v["saturated"]}
     with torch.no_grad():
         for start in range(0, len(counts), 250):
-            whole = network.window(network.embed(samples[start:start + 250]))
+            whole = network.window(network.embed(samples[start : start + 250]))
             for name, value in zip(head_file.outputs, whole, strict=True):
-                result.window_form_mismatches += int((value.numpy() != executed[name][start:start + 250]).sum())
+                result.window_form_mismatches += int(
+                    (value.numpy() != executed[name][start : start + 250]).sum()
+                )
     network.float()
     return result
