@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from venom_hw.codegen.cpp_loops import loop, nest
+from venom_hw.codegen.cpp_loops import INDENT, loop, nest
 from venom_hw.codegen.cpp_types import Rom, Tensor, integer_type
 from venom_hw.codegen.lowering import broadcast, loop_index, resolve
 from venom_hw.codegen.names import Names
 from venom_hw.datapath.fixed import FixedType, Overflow, Rounding
 from venom_hw.datapath.graph import Graph, Node
 from venom_hw.datapath.ops import collapse
+
+LONG = 90
+"""Characters from which a statement is broken after its equals sign."""
+
+ALIGNED = "left shift to the common LSB"
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,8 @@ class Context:
         return self.result.uniform and all(o.fixed is not None for o in operands)
 
     def assign(self, value: str) -> list[str]:
-        return [f"{self.target} = {value};"]
+        line = f"{self.target} = {value};"
+        return [line] if len(line) <= LONG else [f"{self.target} =", f"{INDENT}{value};"]
 
     def assign_raw(self, value: str) -> list[str]:
         """Assign an integer expression."""
@@ -225,9 +231,11 @@ class Context:
         """An operand's integer at the result's LSB, in type `into`."""
         shift = collapse(np.asarray(self.node.type.frac) - np.asarray(operand.type.frac))
         amount = self.printer.constant_by_element(
-            self.node, f"align {number}", shift, self.node.shape, self.index, "left shift to the common LSB"
+            self.node, f"align {number}", shift, self.node.shape, self.index, ALIGNED
         )
-        return f"{into}({operand.raw})" if amount == "0" else f"shift_left<{into}>({operand.raw}, {amount})"
+        if amount == "0":
+            return operand.raw if operand.raw_type == into else f"{into}({operand.raw})"
+        return f"shift_left<{into}>({operand.raw}, {amount})"
 
 
 def _sum(sign: str) -> Callable[[Context], list[str]]:

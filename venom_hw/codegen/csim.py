@@ -90,8 +90,19 @@ def compile_command(
     ]
 
 
-def build_csim(project: Project, *, compiler: str | None = None, warnings_fail: bool = True) -> Path:
+def build_csim(
+    project: Project,
+    *,
+    compiler: str | None = None,
+    flags: Sequence[str] = FLAGS,
+    warnings_fail: bool = True,
+) -> Path:
     """Compile the C simulation; files that did not change are not compiled again.
+
+    Args:
+        compiler: by default `find_compiler`.
+        flags: of every file.
+        warnings_fail: whether a warning is an error.
 
     Returns:
         The binary, ``<project>/csim/build/csim_tb`` (a folder for each compiler but the default).
@@ -104,7 +115,9 @@ def build_csim(project: Project, *, compiler: str | None = None, warnings_fail: 
     build.mkdir(parents=True, exist_ok=True)
     sources = [*project.sources, project.folder / "tb" / "tb.cpp"]
     with ThreadPoolExecutor(max(1, min(2, os.cpu_count() or 1))) as pool:
-        work = [pool.submit(_compile, project, source, build, name, warnings_fail) for source in sources]
+        work = [
+            pool.submit(_compile, project, source, build, name, flags, warnings_fail) for source in sources
+        ]
         objects = [job.result() for job in work]
     binary = build / "csim_tb"
     stamp = _digest(b"".join(obj.read_bytes() for obj in objects))
@@ -114,9 +127,9 @@ def build_csim(project: Project, *, compiler: str | None = None, warnings_fail: 
     return binary
 
 
-def _compile(project: Project, source: Path, build: Path, compiler: str, warnings_fail: bool) -> Path:
+def _compile(project: Project, source: Path, build: Path, compiler: str, flags, warnings_fail: bool) -> Path:
     target = build / f"{source.stem}.o"
-    command = compile_command(project, source, target, compiler)
+    command = compile_command(project, source, target, compiler, flags)
     headers = sorted(
         path for folder in project.include_dirs for path in folder.glob("*") if path.suffix in (".h", ".inc")
     )

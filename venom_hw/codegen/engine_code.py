@@ -56,7 +56,7 @@ class EngineCode:
     pooled_bits: int
     head_inputs: tuple[str, ...]
     sample: Tensor
-    sample_lines: tuple[str, ...]
+    sample_lines: str
     load: str
     step_call: str
     store: str
@@ -147,11 +147,11 @@ def engine_code(
         width,
         tuple(t.ident for t in inputs),
         sample,
-        _sample_lines(sample),
+        _text(_sample_lines(sample)),
         _text(load),
         _text(call),
         _text(store, 2),
-        _text(pack),
+        _text(pack, 2),
         _text(unpack),
         _text(head_call),
         _text(word),
@@ -169,14 +169,14 @@ def _call(name: str, arguments: Sequence[str]) -> list[str]:
     )
 
 
-def _sample_lines(sample: Tensor) -> tuple[str, ...]:
+def _sample_lines(sample: Tensor) -> list[str]:
     lines = _partition(sample)
     flat = [np.unravel_index(n, sample.shape) for n in range(2)]
     for n, where in enumerate(flat):
         word = f"{sample.raw}(word.range({16 * n + 15}, {16 * n}))"
         value = f"from_raw<{sample.typedef}>({word})" if sample.uniform else word
         lines.append(f"{sample.ident}{_at(map(str, where))} = {value};")
-    return tuple(lines)
+    return lines
 
 
 def _flat(shape: Sequence[int], index: Sequence[str]) -> str:

@@ -117,10 +117,11 @@ def lower(graph: Graph, roots: dict[str, str], default_stage: str) -> Lowered:
     wanted: dict[str, str] = {}
     for asked, name in roots.items():
         node = nodes[name]
-        if node.op in GIVEN or is_view(node, nodes):
-            copy = replace(node, name=f"{asked}_value", op="copy", inputs=(name,), attrs={})
-            while copy.name in nodes:
-                copy = replace(copy, name=copy.name + "_copy")
+        if is_view(node, nodes):  # the tensor is needed: it becomes a copy of a view under another name
+            view = replace(node, name=f"{name} (view)")
+            nodes |= {view.name: view, name: replace(node, op="copy", inputs=(view.name,), attrs={})}
+        elif node.op in GIVEN:
+            copy = replace(node, name=f"{asked} (copy)", op="copy", inputs=(name,), attrs={})
             nodes[copy.name] = copy
             name = copy.name
         wanted[asked] = name
@@ -181,7 +182,7 @@ def _finish(parts, nodes: dict[str, Node], wanted: set[str]) -> Iterable[Stage]:
         for node in members:
             outside |= {i for i in stored_inputs(node, nodes) if home.get(i, at) != at}
     taken: dict[str, int] = {}
-    for at, (stage, members) in enumerate(parts):
+    for stage, members in parts:
         taken[stage] = taken.get(stage, 0) + 1
         name = stage if taken[stage] == 1 else f"{stage}_part{taken[stage]}"
         blocks = _blocks(members, nodes)

@@ -83,9 +83,7 @@ def render_graph(
     """
     lowered = lower(graph, roots, prefix)
     printer = Printer(graph, lowered.nodes, ident, names, unroll=interval == 1)
-    stages = [
-        _stage(stage, printer, names(f"{prefix} stage {stage.name}"), interval) for stage in lowered.stages
-    ]
+    stages = [_stage(stage, printer, names(f"{prefix} {stage.name}"), interval) for stage in lowered.stages]
     outs = list(dict.fromkeys(lowered.roots.values()))
     between = [n for stage in lowered.stages for n in stage.outputs if n not in outs]
     body = [pragma("INLINE")]
