@@ -134,10 +134,10 @@ class FixedType:
         integers = np.rint(scaled)
         if not np.array_equal(integers, scaled):
             bad = np.asarray(values)[integers != scaled].flat[0]
-            raise FixedPointError(f"{what}: value {bad!r} is not on the grid of {self}")
+            raise FixedPointError(f"{what}: value {float(bad)!r} is not on the grid of {self}")
         if integers.size and (integers.min() < self.lo or integers.max() > self.hi):
             bad = np.asarray(values)[(integers < self.lo) | (integers > self.hi)].flat[0]
-            raise FixedPointError(f"{what}: value {bad!r} is outside the range of {self}")
+            raise FixedPointError(f"{what}: value {float(bad)!r} is outside the range of {self}")
         return integers.astype(np.int64)
 
     def __eq__(self, other: object) -> bool:

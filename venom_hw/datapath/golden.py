@@ -34,8 +34,8 @@ class WindowResult:
     Attributes:
         outputs: head outputs by name, (windows, *shape).
         states: states after each window's last sample, (windows, *shape).
-        trace: with `trace=True`, states and step outputs after every sample, (windows, L, *shape); samples beyond
-            a window's length repeat nothing meaningful.
+        trace: with `trace=True`, states and step outputs after every sample, (windows, L, *shape), in the
+            narrowest of int16, int32 and int64; what stands beyond a window's length means nothing.
         saturations: values saturated, by tensor (step tensors, and head tensors prefixed `head.`).
     """
 
@@ -188,7 +188,7 @@ class _WindowRun:
                 store[t] = now[name]
             if self.trace:
                 for s, value in self.state.items():
-                    self.traced.setdefault(s, []).append(kernels.to_integers(s, value)[None])
+                    self.keep_trace(s, kernels.to_integers(s, value)[None])
             if not self.whole or (ends == t).any():
                 ending = np.flatnonzero(ends == t)
                 for s, value in self.state.items():
@@ -221,7 +221,7 @@ class _WindowRun:
             terms = by_sample(term)
             if self.trace:
                 total = self.sums[state] + np.cumsum(terms, axis=0, dtype=np.float64)
-                self.traced.setdefault(state, []).append(self.integers_of_sum(term, total))
+                self.keep_trace(state, self.integers_of_sum(term, total))
             mask = self.inside.reshape(self.inside.shape + (1,) * (terms.ndim - 2))
             self.sums[state] += np.add.reduce(terms if self.whole else terms * mask, axis=0, dtype=np.float64)
         for state, delay in self.plan.delays.items():
@@ -231,14 +231,21 @@ class _WindowRun:
             if self.trace:
                 taps = np.stack([history[j + 1 : j + 1 + count] for j in range(delay.depth)], axis=2)
                 taps = kernels.to_integers(delay.source, taps)
-                self.traced.setdefault(state, []).append(taps.reshape((count, self.batch) + graph[state].shape))
+                self.keep_trace(state, taps.reshape((count, self.batch) + graph[state].shape))
             ending = np.flatnonzero((self.last >= start) & (self.last < start + count))
             for j in range(delay.depth if ending.size else 0):
                 values = history[self.last[ending] - start + 1 + j, ending]
                 self.final[state][ending, j] = kernels.to_integers(delay.source, values)
             history[: delay.depth] = history[count : count + delay.depth].copy()
         for name, node in self.step_outputs.items():
-            self.traced.setdefault(name, []).append(kernels.to_integers(node, by_sample(node)))
+            self.keep_trace(name, kernels.to_integers(node, by_sample(node)), node)
+
+    def keep_trace(self, name: str, integers: np.ndarray, node: str | None = None) -> None:
+        """Adds a block (count, batch, *shape) to the trace, in the narrowest integers that hold the type."""
+        type_ = self.graph[node or name].type
+        bits = type_.width + int(not type_.signed)
+        dtype = np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64
+        self.traced.setdefault(name, []).append(integers.astype(dtype))
 
     def integers_of_sum(self, term: str, values: np.ndarray) -> np.ndarray:
         return self.kernels.to_integers(term, values)  # an accumulator has its term's LSB
@@ -270,7 +277,7 @@ class Golden:
         Args:
             samples: integers (windows, L, *input shape), L at most the graph's max_steps.
             lengths: valid samples of each window, 1..L; all of L by default.
-            trace: also return every state word after every sample (memory: windows * L * words * 8 bytes).
+            trace: also return every state word after every sample (memory: about windows * L * words * 2.5 bytes).
 
         Raises:
             DatapathError: a wrong shape, a window too long or empty, samples outside the input's type.

@@ -1,0 +1,64 @@
+"""The report as a person reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from venom_hw.flow.table import text_table
+
+NAMES = {
+    "qonnx": "QONNX files, executed (float64)",
+    "reference": "integer reference, node by node",
+    "hls_csim": "HLS C++, g++",
+    "hls_cocotb": "HLS C++, AXI4-Stream, cocotb + Verilator",
+}
+
+
+def summary(report: dict, out: Path) -> str:
+    """Text with the model, the checks, the estimates and the files written."""
+    bits, window, cost = report["bits"], report["window"], report["estimates"]
+    states = ", ".join(f"{name} {width}" for name, width in bits["states"].items())
+    parameters = f"{report['parameters']:,}" if report["parameters"] else "an unknown number of"
+    rate = f" at {window['rate_hz'] / 1e3:g} kHz" if "rate_hz" in window else ""
+    length = window.get("length", "?")
+    facts = [
+        ("model", f"{report['model']}, {parameters} parameters, windows of up to {length} samples{rate}"),
+        ("board", f"{report['board']} ({report['part']}), {report['channels']:,} interleaved channels an engine"),
+        ("bits", f"weights {bits['weights'] or '?'}, state words: {states}"),
+        ("datapath", report["datapath"][:16]),
+    ]
+    checks = text_table(
+        ("compared with the golden model", "windows", "integers", "mismatches", "seconds"),
+        [
+            (NAMES.get(name, name), c["windows"], c["integers"], c["mismatches"], c["seconds"])
+            for name, c in report["renderings"].items()
+        ],
+    )
+    estimates = text_table(
+        ("estimated from the graph", "amount"),
+        [
+            ("multipliers, variable x variable", cost["multipliers"]["variable"]),
+            ("multipliers, by a constant", cost["multipliers"]["constant"]),
+            ("adders", cost["adders"]),
+            ("table bits", cost["table_bits"]),
+            (f"state bits, {report['channels']:,} channels", cost["state_bits"]),
+        ],
+    )
+    saturated = {k: v for k, v in report["saturations"].items() if v}
+    lines = [f"{name:>9}  {text}" for name, text in facts]
+    lines += ["", checks, ""]
+    lines += [f"FIRST DIFFERENCE  {c['first']}" for c in report["renderings"].values() if c["first"]]
+    lines += [estimates, ""]
+    if saturated:
+        top = sorted(saturated.items(), key=lambda item: -item[1])[:4]
+        text = ", ".join(f"{name} {count:,}" for name, count in top)
+        lines.append(f"saturated values (stress windows included): {text}{' ...' if len(saturated) > 4 else ''}")
+    lines += [
+        f"wrote {out / 'hls'} (Vitis HLS project: {len(report['files']['written'])} files), {out / 'datapath'}, "
+        f"{out / 'report.json'}",
+        "",
+        "BIT EXACT: every rendering gives the same integers"
+        if report["bit_exact"]
+        else "NOT BIT EXACT: see the first difference above",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""`python -m venom_hw.hls`: generate the HLS project of a quantised model for a board, and prove it bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+EPILOG = """\
+examples:
+  python -m venom_hw.hls --board rfsoc4x2                    the shipped PtSi model
+  python -m venom_hw.hls --board zcu111 --model inhf         the other shipped model
+  python -m venom_hw.hls --model runs/mine --windows 200     a folder that `python -m venom_hw.quantize` wrote
+
+What happens: the QONNX files are read into a typed fixed-point datapath; its golden model (integer NumPy) runs
+simulated pulses and stress windows; the QONNX files, a reference executor, the generated C++ compiled with g++, and the
+same C++ behind AXI4-Stream under cocotb and Verilator must give the same integers on every output and every state
+word after every sample. The exit status is 0 only if they do (1: a bit differs, 2: something is missing or malformed).
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m venom_hw.hls",
+        description=__doc__.split(": ", 1)[1],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--board", default="rfsoc4x2", help="a folder of boards/ (default: rfsoc4x2)")
+    p.add_argument("--model", help="a shipped model (ptsi, inhf), or a folder with step.onnx and head.onnx; ptsi")
+    p.add_argument("--out", type=Path, help="output folder (default: build/<board>)")
+    p.add_argument("--windows", type=int, default=1000, help="windows to check (default: 1000)")
+    p.add_argument("--seed", type=int, default=1, help="seed of windows and interleaving (default: 1)")
+    p.add_argument("--channels", type=int, help="interleaved channels (default: the board's, at the model's rate)")
+    p.add_argument("--revisit", type=int, help="least clocks between two samples of a channel (default: channels)")
+    p.add_argument("--no-bench", action="store_true", help="leave out cocotb and Verilator")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    from venom_hw.boards import BoardError, load_board
+    from venom_hw.codegen.errors import CodegenError
+    from venom_hw.codegen.stimulus import StimulusError
+    from venom_hw.datapath import DatapathError
+    from venom_hw.detector import DataError
+    from venom_hw.flow.build import Options, build
+    from venom_hw.flow.model_files import ModelError, find_model
+    from venom_hw.flow.summary import summary
+    from venom_hw.interchange.onnx_graph import ImportRefused
+
+    errors: tuple[type[Exception], ...] = (
+        BoardError, CodegenError, DatapathError, DataError, ImportRefused, ModelError, StimulusError,
+    )  # fmt: skip
+    if not args.no_bench:
+        from sim.errors import BenchError
+
+        errors = (*errors, BenchError)
+    try:
+        if args.windows < 4:
+            raise ModelError(f"--windows {args.windows}: at least 4")
+        board, files = load_board(args.board), find_model(args.model)
+        out = args.out or Path("build") / board.name
+        print(f"VENOM-HW: model {files.name} for {board.title}")
+        options = Options(
+            board, files, out, args.windows, args.seed, not args.no_bench, channels=args.channels, revisit=args.revisit
+        )
+        report = build(options, lambda text: print(text, flush=True))
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print()
+    print(summary(report, out))
+    return 0 if report["bit_exact"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
