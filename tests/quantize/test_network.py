@@ -7,7 +7,8 @@ import torch
 from tests.quantize.sample import NORMALISATION, float_weights, pulses, quantised
 from venom_hw.quantize.calibrate import observe
 from venom_hw.quantize.fold import fold_weights, network_shape
-from venom_hw.quantize.network import NetworkError, NetworkShape, QuantParameter
+from venom_hw.quantize.layers import QuantParameter
+from venom_hw.quantize.shape import NetworkError, NetworkShape
 
 
 @pytest.mark.parametrize(

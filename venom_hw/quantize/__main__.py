@@ -88,9 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     from .checkpoint import CheckpointError
     from .formats import FormatError
-    from .network import NetworkError
+    from .pulses import QuantizeError
     from .recipe import RecipeError, load_recipe
-    from .run import QuantizeError, quantise_model
+    from .run import quantise_model
+    from .shape import NetworkError
     from .verify import VerifyError
 
     if options.threads:

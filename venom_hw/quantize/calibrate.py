@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from .formats import FormatError, TensorFormat, frac_for
-from .network import NetworkShape, QuantVenom
+from .network import QuantVenom
 from .quantisers import Observer, brevitas_factory, observer_factory
 from .recipe import Recipe
+from .shape import NetworkShape
 
 
 def load_parameters(network: QuantVenom, parameters: Mapping[str, torch.Tensor]) -> None:

@@ -22,7 +22,8 @@ from safetensors.torch import save
 
 from .calibrate import build_network
 from .formats import TensorFormat
-from .network import NetworkShape, QuantVenom
+from .network import QuantVenom
+from .shape import NetworkShape
 
 QUANTISED_FORMAT = "venom-hw/quantised/1"
 HEADER = "venom"

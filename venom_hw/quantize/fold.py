@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .network import NetworkError, NetworkShape
+from .shape import NetworkError, NetworkShape
 
 
 def network_shape(config: Mapping[str, int], max_steps: int, weight_frac: int) -> NetworkShape:

@@ -10,15 +10,19 @@ Files
 -----
 step.onnx: inputs ``sample`` (batch, 2), ``conv`` (batch, K-1, E; oldest first), ``h`` (batch, E, N),
 ``pool_num`` (batch, D), ``pool_den`` (batch, 1); outputs ``feature`` (batch, D), ``weight`` (batch, 1),
-``weighted_feature`` (batch, D), ``conv_out``, ``h_out``, ``pool_num_out``, ``pool_den_out``. Further layers k
-= 1.. add ``conv_k``, ``h_k`` and ``conv_k_out``, ``h_k_out``. head.onnx: inputs ``pool_num``, ``pool_den``;
-outputs ``energy`` (batch, 1), ``log_variance`` (batch, 1). Model metadata: ``venom.format``, ``venom.graph``
-(step | head), ``venom.model``, ``venom.max_steps``, ``venom.window`` (JSON), ``venom.state.<input>`` =
-<output>, ``venom.input.<name>`` = JSON {"bits", "frac", "signed"} for each graph input (``frac`` may be a
-nested list, (1, E, N) for h). A Quant node and its output tensor are named after their module:
-``layers.0.q_h`` (the formats call it ``step.layers.0.q_h``), a parameter's ``layers.0.x_proj.weight.quant``;
-a Quant that makes a graph output has that output's name as tensor (``h_out``, ``feature``, ``weight``,
-``energy``, ``log_variance``) and its module as node name.
+``weighted_feature`` (batch, D), ``conv_out``, ``h_out``, ``pool_num_out``, ``pool_den_out``.
+Further layers k = 1.. add ``conv_k``, ``h_k`` and ``conv_k_out``, ``h_k_out``.
+
+head.onnx: inputs ``pool_num``, ``pool_den``; outputs ``energy`` (batch, 1), ``log_variance`` (batch, 1).
+
+Model metadata: ``venom.format``, ``venom.graph`` (step | head), ``venom.model``, ``venom.max_steps``,
+``venom.window`` (JSON), ``venom.state.<input>`` = <output>, ``venom.input.<name>`` = JSON {"bits", "frac",
+"signed"} for each graph input (``frac`` may be a nested list, (1, E, N) for h).
+
+A Quant node and its output tensor are named after their module: ``layers.0.q_h`` (the formats call it
+``step.layers.0.q_h``), a parameter's ``layers.0.x_proj.weight.quant``; a Quant that makes a graph output has
+that output's name as tensor (``h_out``, ``feature``, ``weight``, ``energy``, ``log_variance``) and its module
+as node name.
 
 Op patterns (names as in the file; a parameter is always initialiser -> Quant, stored on its grid)
 -------------------------------------------------------------------------------------------------
@@ -54,193 +58,16 @@ Op patterns (names as in the file; a parameter is always initialiser -> Quant, s
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .block import QuantBlock
 from .formats import TensorFormat
+from .layers import QuantLinear, QuantNorm, QuantParameter, gelu
 from .quantisers import QuantiserFactory
-from .scan import float_scan, quantised_scan
-
-NORM_EPS = 2.0**-10
-SQRT_HALF = 11863283 * 2.0**-24  # 1/sqrt(2) in 24 bits: the same number in a float32 file and in float64
-
-
-def gelu(x: torch.Tensor) -> torch.Tensor:
-    """x Phi(x), by erf, from constants that float32 holds exactly."""
-    return (x * 0.5) * (torch.erf(x * SQRT_HALF) + 1.0)
-
-
-class NetworkError(ValueError):
-    """The network cannot be quantised in this form; the message names the size and what would be right."""
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """Sizes of the network and of its pooling sums.  ``weight_frac``: binary point of the pooling weight e
-    (in [2^-frac, 1)).
-    """
-
-    d_model: int = 16
-    d_state: int = 8
-    n_layers: int = 1
-    d_conv: int = 4
-    expand: int = 1
-    d_head_hidden: int = 32
-    max_steps: int = 126
-    weight_frac: int = 12
-
-    def __post_init__(self) -> None:
-        if self.d_model < 2 or self.d_model & (self.d_model - 1):
-            raise NetworkError(
-                f"d_model = {self.d_model}: the layer norm's mean is a shift, so d_model must be a power of two"
-            )
-        for name, value in asdict(self).items():
-            if int(value) != value or value < 1:
-                raise NetworkError(f"{name} = {value!r}: expected a positive integer")
-
-    @property
-    def d_inner(self) -> int:
-        return self.d_model * self.expand
-
-
-class QuantParameter(nn.Module):
-    """A parameter and its quantiser; calling it gives the parameter on its grid.
-
-    ``zeros``: shape; ``scale_shape``: () or a shape that broadcasts to it; ``tensor_class``: its class in the
-    recipe.
-    """
-
-    def __init__(
-        self,
-        make: QuantiserFactory,
-        name: str,
-        tensor_class: str,
-        shape: tuple[int, ...],
-        scale_shape: tuple[int, ...] = (),
-        signed: bool = True,
-    ) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.zeros(shape))
-        self.quant = make(name, tensor_class, scale_shape, signed)
-
-    def forward(self) -> torch.Tensor:
-        return self.quant(self.value)
-
-
-class QuantLinear(nn.Module):
-    """x W^T (+ b): weights of class ``w_<kind>`` with one scale a row, bias of class ``bias`` with one scale."""
-
-    def __init__(
-        self, make: QuantiserFactory, name: str, kind: str, inputs: int, outputs: int, bias: bool = True
-    ) -> None:
-        super().__init__()
-        self.weight = QuantParameter(make, f"{name}.weight", f"w_{kind}", (outputs, inputs), (outputs, 1))
-        self.bias = QuantParameter(make, f"{name}.bias", "bias", (outputs,)) if bias else None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight(), self.bias() if self.bias is not None else None)
-
-
-class QuantNorm(nn.Module):
-    """Layer norm without gamma and beta (they live in the next linear)."""
-
-    def __init__(self, make: QuantiserFactory, name: str, prefix: str = "") -> None:
-        super().__init__()
-        self.q_c = make(f"{name}.q_c", f"{prefix}c", (), True)
-        self.q_v = make(f"{name}.q_v", f"{prefix}v", (), False)
-        self.q_rs = make(f"{name}.q_rs", f"{prefix}rs", (), False)
-        self.q_n = make(f"{name}.q_n", "f" if prefix else "n", (), True)
-
-    def forward(self, r: torch.Tensor) -> torch.Tensor:
-        c = self.q_c(r - r.mean(-1, keepdim=True))
-        v = self.q_v(c.square().mean(-1, keepdim=True))
-        return self.q_n(c * self.q_rs(torch.rsqrt(v + NORM_EPS)))
-
-
-class QuantBlock(nn.Module):
-    """One Mamba block.  ``h_format`` None means calibration: the recurrence runs without rounding."""
-
-    def __init__(
-        self, shape: NetworkShape, make: QuantiserFactory, name: str, h_format: TensorFormat | None
-    ) -> None:
-        super().__init__()
-        d_model, d_inner, d_state = shape.d_model, shape.d_inner, shape.d_state
-        self.h_format = h_format
-
-        def q(tensor: str, scale: tuple[int, ...] = (), signed: bool = True) -> nn.Module:
-            return make(f"{name}.q_{tensor}", tensor, scale, signed)
-
-        self.norm = QuantNorm(make, f"{name}.norm")
-        self.x_proj = QuantLinear(make, f"{name}.x_proj", "x", d_model, d_inner)
-        self.z_proj = QuantLinear(make, f"{name}.z_proj", "z", d_model, d_inner)
-        self.q_xi, self.q_z = q("xi"), q("z")
-        self.conv_weight = QuantParameter(
-            make, f"{name}.conv_weight", "w_conv", (shape.d_conv, d_inner), (1, d_inner)
-        )
-        self.conv_bias = QuantParameter(make, f"{name}.conv_bias", "bias", (d_inner,))
-        self.q_u, self.q_xa = q("u"), q("xa")
-        self.b_proj = QuantLinear(make, f"{name}.b_proj", "B", d_inner, d_state, bias=False)
-        self.c_proj = QuantLinear(make, f"{name}.c_proj", "C", d_inner, d_state, bias=False)
-        self.dt_proj = QuantLinear(make, f"{name}.dt_proj", "dt", d_inner, d_inner)
-        self.q_B, self.q_C, self.q_zt, self.q_delta = q("B"), q("C"), q("zt"), q("delta", signed=False)
-        self.neg_A = QuantParameter(
-            make, f"{name}.neg_A", "w_A", (d_inner, d_state), (d_inner, d_state), signed=False
-        )
-        self.q_g = q("g", (1, d_inner, d_state), signed=False)
-        self.q_dx, self.q_h = q("dx"), q("h", (1, d_inner, d_state))
-        self.skip = QuantParameter(make, f"{name}.skip", "w_D", (d_inner,))
-        self.q_y, self.q_gz, self.q_o = q("y"), q("gz"), q("o")
-        self.out_proj = QuantLinear(make, f"{name}.out_proj", "out", d_inner, d_model, bias=False)
-        self.q_r = make(f"{name}.q_r", "res", (), True)
-
-    def project(self, r: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Residual stream (..., D) -> convolution input xi and gate z (..., E)."""
-        n = self.norm(r)
-        return self.q_xi(self.x_proj(n)), self.q_z(self.z_proj(n))
-
-    def drive(self, taps: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Taps (..., K, E) -> xa (..., E), C (..., N), decay g (..., E, N), drive dx*B (..., E, N; exact
-        product).
-        """
-        u = self.q_u((taps * self.conv_weight()).sum(-2) + self.conv_bias())
-        xa = self.q_xa(F.silu(u))
-        b, c = self.q_B(self.b_proj(xa)), self.q_C(self.c_proj(xa))
-        zt = self.q_zt(self.dt_proj(xa))
-        g = self.q_g(1.0 - torch.exp(-(F.softplus(zt).unsqueeze(-1) * self.neg_A())))
-        dx = self.q_dx(self.q_delta(F.softplus(zt)) * xa)
-        return xa, c, g, dx.unsqueeze(-1) * b.unsqueeze(-2)
-
-    def read(
-        self, r: torch.Tensor, z: torch.Tensor, xa: torch.Tensor, c: torch.Tensor, h: torch.Tensor
-    ) -> torch.Tensor:
-        """New state h (..., E, N) and the rest of the sample -> new residual stream (..., D)."""
-        y = self.q_y((c.unsqueeze(-2) * h).sum(-1) + self.skip() * xa)
-        o = self.q_o(y * self.q_gz(F.silu(z)))
-        return self.q_r(r + self.out_proj(o))
-
-    def forward(
-        self, r: torch.Tensor, conv: torch.Tensor, h: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One sample: (residual, conv state, h) -> the new ones."""
-        xi, z = self.project(r)
-        taps = torch.cat([conv, xi.unsqueeze(1)], dim=1)
-        xa, c, g, bx = self.drive(taps)
-        h = self.q_h(h - g * h + bx)
-        return self.read(r, z, xa, c, h), taps[:, 1:], h
-
-    def window(self, r: torch.Tensor) -> torch.Tensor:
-        """A whole window (T, B, D), state cleared at its start: the same integers as T calls of
-        :meth:`forward`.
-        """
-        xi, z = self.project(r)
-        steps = self.conv_weight.value.shape[0]
-        padded = torch.cat([torch.zeros_like(xi[:1]).expand(steps - 1, -1, -1), xi])
-        xa, c, g, bx = self.drive(padded.unfold(0, steps, 1).transpose(-1, -2))
-        h = self.q_h(float_scan(g, bx)) if self.h_format is None else quantised_scan(g, bx, self.h_format)
-        return self.read(r, z, xa, c, h)
+from .shape import NetworkShape
 
 
 class QuantStep(nn.Module):

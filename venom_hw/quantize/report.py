@@ -13,7 +13,6 @@ import numpy as np
 from venom_hw.detector.resolving_power_table import ResolvingPowerTable
 
 from .evaluate import FLOAT, QUANTISED
-from .formats import TensorFormat
 
 
 def write_atomically(path: Path, data: bytes) -> Path:
@@ -26,11 +25,6 @@ def write_atomically(path: Path, data: bytes) -> Path:
 
 def write_json(path: Path, report: dict[str, Any]) -> Path:
     return write_atomically(path, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode())
-
-
-def bits_by_class(formats: dict[str, TensorFormat], classes: dict[str, str]) -> dict[str, int]:
-    """Bits of each tensor class."""
-    return {classes[name]: fmt.bits for name, fmt in formats.items()}
 
 
 def text_table(report: dict[str, Any]) -> str:
