@@ -36,7 +36,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
-	@echo "  MODEL=...  a quantised (hls, sim, golden) or float (quantize) model; without it the shipped ptsi model"
+	@echo "  MODEL=...  hls, sim, golden: ptsi, inhf or a folder that quantize wrote (default ptsi); quantize: a float model"
 	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where train and quantize write"
 	@echo "  PRESET=ptsi|inhf (train)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
 

@@ -3,7 +3,7 @@
 On the board, with venom_<board>.bit and .hwh from overlay.tcl side by side::
 
     from venom_overlay import VenomOverlay
-    venom = VenomOverlay("venom_rfsoc4x2.bit", **core_shape("manifest.json"))   # of build/rfsoc4x2
+    venom = VenomOverlay("venom_rfsoc4x2.bit", **core_shape("manifest.json"))   # build/rfsoc4x2/hls
     results = venom.run([(channel, counts), ...])      # counts: int16 (steps, 2), I and Q
     results["energy_eV"], results["sigma_eV"], results["channel"]
 

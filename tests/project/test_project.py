@@ -21,6 +21,7 @@ ARROWS = {
     "quantize": {"model", "detector", "train", "interchange", "datapath"},
     "interchange": {"datapath"},
     "codegen": {"datapath", "boards"},
+    "flow": {"model", "detector", "interchange", "datapath", "codegen", "boards"},
 }
 # And what the lower rooms must not know at all.
 FOREIGN = {
