@@ -16,7 +16,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from .export import quant_name, quant_nodes
+from .quant_nodes import quant_name, quant_nodes
 
 _ROUND = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor}
 

@@ -7,7 +7,6 @@ of one model are the same bytes. Facts and traps: ``spec/qonnx_step.md`` section
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import inspect
 import io
@@ -25,9 +24,9 @@ from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from onnx import numpy_helper
 from torch import nn
 
+from .quant_nodes import KEPT_METADATA, quant_name, quant_nodes
+
 OPSET = 18
-KEPT_METADATA = "pkg.torch.onnx.name_scopes"
-QUANT_DOMAIN = "qonnx.custom_op.general"
 
 
 class ExportError(RuntimeError):
@@ -39,11 +38,6 @@ class ExportError(RuntimeError):
 def count_quantisers(module: nn.Module) -> int:
     """Number of enabled Brevitas quantisers in a module."""
     return sum(isinstance(m, QuantProxyFromInjector) and bool(m.is_quant_enabled) for m in module.modules())
-
-
-def quant_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The Quant nodes of a graph, in order."""
-    return [n for n in model.graph.node if n.op_type == "Quant" and n.domain == QUANT_DOMAIN]
 
 
 def export_graph(
@@ -144,15 +138,6 @@ def restore_parameters(model: onnx.ModelProto, parameters: Mapping[str, np.ndarr
                 f"{file}: parameter '{name}' is not in the file: it is unused or was folded into a constant"
             )
         initialisers[name].CopyFrom(numpy_helper.from_array(value, name))
-
-
-def quant_name(node: onnx.NodeProto) -> str:
-    """Module path of a Quant node (``layers.0.q_h``), from the exporter's name scopes; '' when there is none."""
-    for entry in node.metadata_props:
-        if entry.key == KEPT_METADATA:
-            scopes = [s for s in ast.literal_eval(entry.value) if s.endswith(".act_quant")]
-            return scopes[-1].removesuffix(".act_quant") if scopes else ""
-    return ""
 
 
 def name_tensors(model: onnx.ModelProto) -> None:

@@ -11,8 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from venom_hw.datapath.fixed import FixedPointError, FixedType, Overflow, Rounding, rounding_from_qonnx
-
-SCOPES = "pkg.torch.onnx.name_scopes"
+from venom_hw.interchange.quant_nodes import KEPT_METADATA
 
 
 class ImportRefused(ValueError):
@@ -74,7 +73,7 @@ class OnnxGraph:
     def path_of(self, node: onnx.NodeProto) -> str:
         """Module path of the quantiser or layer that made a node ('' without the exporter's name scopes)."""
         for prop in node.metadata_props:
-            if prop.key == SCOPES:
+            if prop.key == KEPT_METADATA:
                 scopes = [s for s in literal_eval(prop.value)[:-1] if s]
                 if not scopes:
                     return ""
@@ -131,7 +130,7 @@ class OnnxGraph:
             raise self.refuse(node, f"zero point {np.asarray(zero).flat[0]}; only 0 is supported")
         mantissa, exponent = np.frexp(scale)
         if not (mantissa == 0.5).all():
-            raise self.refuse(node, f"scale {scale[mantissa != 0.5].flat[0]!r} is not a power of two")
+            raise self.refuse(node, f"scale {float(scale[mantissa != 0.5].flat[0])!r} is not a power of two")
         frac = 1 - exponent.astype(np.int64)
         if strip_batch and frac.ndim and frac.shape[0] == 1:
             frac = frac[0]
