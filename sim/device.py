@@ -124,7 +124,7 @@ class DpiShell(Device):
     @property
     def build_args(self) -> list[str]:
         sources = [str(SIM_FOLDER / name) for name in ("dpi_bridge.cpp", "state_trace.cpp")]
-        return ["-Wall", *sources, "-CFLAGS", "-std=c++17 -O1", "-LDFLAGS", "-ldl"]
+        return ["-Wall", *sources, "-CFLAGS", "-std=c++17 -O0", "-LDFLAGS", "-ldl"]
 
     @property
     def parameters(self) -> Mapping[str, int]:

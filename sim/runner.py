@@ -18,6 +18,7 @@ from sim.case import Case, GoldenRun, expect, save_case
 from sim.device import Device
 from sim.errors import BenchError
 from sim.scenarios import SCENARIOS, Plan
+from venom_hw.flow.table import text_table
 
 FORMAT = "venom-hw/bench/1"
 
@@ -91,16 +92,10 @@ class BenchResult:
         for s in self.scenarios:
             rate = round(s.cycles / s.seconds) if s.seconds else 0
             rows.append((s.name, s.windows, s.beats, s.results, s.state_words, rate, s.mismatches))
-        rows.append(("total", self.windows, sum(s.beats for s in self.scenarios), self.results, self.state_words, "",
-                     self.mismatches))  # fmt: skip
-        cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows]
-        widths = [max(len(row[k]) for row in cells) for k in range(len(rows[0]))]
-        lines = [
-            row[0].ljust(widths[0]) + "  " + "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
-            for row in cells
-        ]
-        lines.insert(1, "-" * len(lines[0]))
-        lines.insert(-1, "-" * len(lines[0]))
+        beats = sum(s.beats for s in self.scenarios)
+        rows.append(("total", self.windows, beats, self.results, self.state_words, "", self.mismatches))
+        lines = text_table(rows[0], rows[1:]).splitlines()
+        lines.insert(-1, lines[1])
         for s in self.scenarios:
             lines += [f"{s.name}: {difference}" for difference in s.differences]
         return "\n".join(lines)
@@ -122,7 +117,7 @@ def golden_run(step, head) -> GoldenRun:
 def make_cases(
     device: Device, plan: Plan, golden: GoldenRun, folder: Path, names: Sequence[str] | None = None
 ) -> list[Path]:
-    """Case files of the scenarios (all of them without `names`).
+    """Case files of the scenarios (all of them without `names`; "pulses" only when there are some).
 
     Raises:
         BenchError: a scenario that does not exist.
@@ -132,7 +127,7 @@ def make_cases(
         raise BenchError(f"scenario {unknown[0]!r} does not exist; scenarios: {', '.join(SCENARIOS)}")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in names or SCENARIOS:
+    for name in names or [n for n in SCENARIOS if n != "pulses" or plan.pulses is not None]:
         case: Case = SCENARIOS[name](plan)
         expected = [expect(s.stimulus, plan.max_steps, golden, device.tensors) for s in case.segments]
         paths.append(folder / f"{name}.npz")

@@ -38,7 +38,7 @@ def bench(built, tmp_path_factory):
 def test_correct_device_passes_every_scenario(bench, kind):
     result = bench(kind)
     assert result.passed, result.table()
-    assert [s.name for s in result.scenarios] == list(SCENARIOS)
+    assert [s.name for s in result.scenarios] == [n for n in SCENARIOS if n != "pulses"]
     for scenario in result.scenarios:
         assert scenario.state_words == 4 * scenario.used_beats > 0, scenario
     by_name = {s.name: s for s in result.scenarios}

@@ -1,0 +1,108 @@
+"""`python sim/run.py`: run the generated project of a model under cocotb and Verilator, every integer compared."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # started as a script: find sim and venom_hw
+
+EPILOG = """\
+examples:
+  python sim/run.py                                            the shipped PtSi model, all scenarios
+  python sim/run.py --model inhf --windows 64                  more windows
+  python sim/run.py --scenario reset --scenario gaps --waves   two scenarios, with a VCD to look at
+  python sim/run.py --list                                     what the scenarios are
+
+The C++ that is generated for the model runs behind an AXI4-Stream shell (DPI-C). Every result and every state word
+after every sample is compared with the golden model. The exit status is 0 only if no integer differs (1: one does,
+2: something is missing or malformed).
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    from sim.hls_bench import CHANNELS
+
+    p = argparse.ArgumentParser(
+        prog="python sim/run.py",
+        description=__doc__.split(": ", 1)[1],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--board", default="rfsoc4x2", help="a folder of boards/ (default: rfsoc4x2)")
+    p.add_argument("--model", help="a shipped model (ptsi, inhf), or a folder with step.onnx and head.onnx; ptsi")
+    p.add_argument("--out", type=Path, help="output folder (default: build/<board>/sim)")
+    p.add_argument("--channels", type=int, default=CHANNELS, help=f"interleaved channels (default: {CHANNELS})")
+    p.add_argument("--revisit", type=int, help="least clocks between two samples of a channel (default: 5/8 channels)")
+    p.add_argument("--windows", type=int, default=32, help="windows a scenario, roughly (default: 32)")
+    p.add_argument("--seed", type=int, default=1, help="seed of windows, order and gaps (default: 1)")
+    p.add_argument("--fifo-depth", type=int, default=16, help="results that the output FIFO holds (default: 16)")
+    p.add_argument("--latency", type=int, default=24, help="clocks of the shell's pipeline (default: 24)")
+    p.add_argument("--scenario", action="append", metavar="NAME", help="only this one; may be given again")
+    p.add_argument("--waves", action="store_true", help="keep a VCD of all signals")
+    p.add_argument("--list", action="store_true", help="list the scenarios and end")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    from sim.errors import BenchError
+    from sim.hls_bench import default_revisit, run_bench
+    from sim.scenarios import SCENARIOS, Plan
+    from sim.toolchain import ToolchainError
+    from venom_hw.boards import BoardError, load_board
+    from venom_hw.codegen.errors import CodegenError
+    from venom_hw.codegen.hls_project import render_project
+    from venom_hw.datapath import DatapathError
+    from venom_hw.flow.model_files import ModelError, find_model
+    from venom_hw.flow.stimuli import simulated_pulses
+    from venom_hw.interchange.importer import import_venom
+    from venom_hw.interchange.onnx_graph import ImportRefused
+
+    if args.list:
+        plan = Plan(channels=8, revisit=5, max_steps=20, capacity=args.fifo_depth)
+        for name, scenario in SCENARIOS.items():
+            print(f"{name:14} {scenario(plan).about}")
+        return 0
+    try:
+        for name, least in (("channels", 1), ("windows", 1), ("fifo_depth", 1), ("latency", 2)):
+            if getattr(args, name) < least:
+                raise BenchError(f"--{name.replace('_', '-')} {getattr(args, name)}: at least {least}")
+        board, files = load_board(args.board), find_model(args.model)
+        out = args.out or Path("build") / board.name / "sim"
+        print(f"VENOM-HW bench: model {files.name}, {args.channels} channels", flush=True)
+        datapath = import_venom(files.step, files.head)
+        project = render_project(
+            datapath,
+            board,
+            out / "hls",
+            channels=args.channels,
+            revisit=args.revisit or default_revisit(args.channels),
+            name=files.name,
+        )
+        print("  compiling the generated C++ and the DPI shell ...", flush=True)
+        result = run_bench(
+            project,
+            datapath,
+            out,
+            windows=args.windows,
+            seed=args.seed,
+            pulses=simulated_pulses(datapath, out / "pulses", 4 * args.windows, args.seed),
+            scenarios=args.scenario,
+            waves=args.waves,
+            fifo_depth=args.fifo_depth,
+            latency=args.latency,
+        )
+    except (BenchError, ToolchainError, BoardError, CodegenError, DatapathError, ModelError, ImportRefused) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{result.table()}\n")
+    print(f"wrote {result.path}" + (f", {result.waves}" if result.waves else ""))
+    verdict = "BIT EXACT: every integer as the golden model says" if result.passed else "NOT BIT EXACT: see above"
+    print(verdict)
+    return 0 if result.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
