@@ -40,8 +40,8 @@ help: ## This list
 	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where train and quantize write"
 	@echo "  PRESET=ptsi|inhf (train)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
 
-hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL=)
-	$(PY) -m venom_hw.hls --board $(BOARD) $(model_flag) $(out_flag) $(ARGS)
+hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL= DATA=)
+	$(PY) -m venom_hw.hls --board $(BOARD) $(model_flag) $(data_flag) $(out_flag) $(ARGS)
 
 sim: setup tools ## Run the generated project under cocotb and Verilator (BOARD= MODEL= WAVES=1)
 	$(PY) sim/run.py --board $(BOARD) $(model_flag) $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)

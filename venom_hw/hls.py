@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--board", default="rfsoc4x2", help="a folder of boards/ (default: rfsoc4x2)")
     p.add_argument("--model", help="a shipped model (ptsi, inhf), or a folder with step.onnx and head.onnx; ptsi")
     p.add_argument("--out", type=Path, help="output folder (default: build/<board>)")
+    p.add_argument("--data", type=Path, help="folder of pulses to check with (default: simulated ones)")
     p.add_argument("--windows", type=int, default=1000, help="windows to check (default: 1000)")
     p.add_argument("--seed", type=int, default=1, help="seed of windows and interleaving (default: 1)")
     p.add_argument("--channels", type=int, help="interleaved channels (default: the board's, at the model's rate)")
@@ -63,8 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         out = args.out or Path("build") / board.name
         print(f"VENOM-HW: model {files.name} for {board.title}")
         options = Options(
-            board, files, out, args.windows, args.seed, not args.no_bench, channels=args.channels, revisit=args.revisit
-        )
+            board, files, out, args.windows, args.seed, not args.no_bench,
+            channels=args.channels, revisit=args.revisit, data=args.data,
+        )  # fmt: skip
         report = build(options, lambda text: print(text, flush=True))
     except errors as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,7 +23,7 @@ from venom_hw.datapath.golden import Golden, WindowResult
 from venom_hw.datapath.model import Datapath, save_datapath
 from venom_hw.flow.checks import Check, check_qonnx, check_reference
 from venom_hw.flow.model_files import ModelFiles
-from venom_hw.flow.stimuli import KINDS, check_windows
+from venom_hw.flow.stimuli import KINDS, check_windows, measured_pulses
 from venom_hw.interchange.importer import import_venom
 
 FORMAT = "venom-hw/report/1"
@@ -46,7 +46,7 @@ class Options:
     bench_windows: int = 8
     channels: int | None = None
     revisit: int | None = None
-    pulses: np.ndarray | None = None
+    data: Path | None = None
 
 
 class Phases:
@@ -126,8 +126,9 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
 
 def make_stimulus(options: Options, datapath: Datapath, project: Project) -> Stimulus:
     """All windows on a quarter of the channels or fewer, so that many follow others on their channel."""
+    pulses = None if options.data is None else measured_pulses(datapath, options.data)
     samples, lengths = check_windows(
-        datapath, options.windows, folder=options.out / "pulses", seed=options.seed, pulses=options.pulses
+        datapath, options.windows, folder=options.out / "pulses", seed=options.seed, pulses=pulses
     )
     rng = np.random.default_rng(options.seed)
     used = max(1, min(project.channels, options.windows) // 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from venom_hw.datapath.model import Datapath
-from venom_hw.detector import PRESETS, Window, generate_folder, load_pulse_set
+from venom_hw.detector import PRESETS, DataError, Window, generate_folder, load_pulse_set
 
 KINDS = ("pulses", "white noise over all of int16", "random walk", "constant at the rails", "pulses of full scale")
 
@@ -32,6 +32,21 @@ def simulated_pulses(datapath: Datapath, folder: Path, count: int, seed: int) ->
     pulses = load_pulse_set(folder, window=window, peak_sigma=1e9)
     order = np.random.default_rng(seed).permutation(len(pulses.counts))
     return pulses.counts[order]
+
+
+def measured_pulses(datapath: Datapath, folder: Path) -> np.ndarray:
+    """int16 (n, L, 2) pulses of a user's own folder, cut as the model's window says.
+
+    Raises:
+        DataError: the folder is not one of pulses, or the model's files do not say how to cut them.
+    """
+    window = datapath.meta.get("window") or {}
+    try:
+        window = Window.from_dict(dict(window))
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"the model's files state no complete window ({error})"
+        raise DataError(folder, None, message, "metadata venom.window in step.onnx") from error
+    return load_pulse_set(folder, window=window, peak_sigma=1e9).counts
 
 
 def check_windows(

@@ -1,0 +1,109 @@
+"""The main job on a small model: the report, the exit status, and that a changed bit is found and named."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from venom_hw import hls
+from venom_hw.datapath.golden import Golden
+from venom_hw.flow.checks import check_qonnx, check_reference
+from venom_hw.flow.model_files import ModelFiles
+from venom_hw.flow.stimuli import check_windows
+
+
+@pytest.fixture(scope="module")
+def built(small_model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("build")
+    status = hls.main(["--model", str(small_model), "--out", str(out), "--windows", "60", "--no-bench"])
+    return status, json.loads((out / "report.json").read_text()), out
+
+
+def test_the_job_is_bit_exact_and_says_so(built):
+    status, report, out = built
+    assert status == 0 and report["bit_exact"] is True
+    assert set(report["renderings"]) == {"qonnx", "reference", "hls_csim"}
+    for name, check in report["renderings"].items():
+        assert check["mismatches"] == 0 and check["windows"] == 60 and check["integers"] > 60 * 50, name
+    assert report["board"] == "rfsoc4x2" and report["channels"] == 1024
+    assert report["estimates"]["multipliers"]["variable"] > 0
+    for name in ("hls/src/venom.cpp", "hls/hls_config.cfg", "hls/run_hls.tcl", "hls/tb/vectors.bin"):
+        assert name in report["files"]["written"] and (out / name).is_file()
+
+
+def test_the_report_names_nothing_of_this_machine(built):
+    _, report, out = built
+    assert str(out) not in json.dumps(report)
+
+
+def test_what_the_user_reads(built, small_model, capsys):
+    out = built[2]
+    hls.main(["--model", str(small_model), "--out", str(out), "--windows", "8", "--no-bench"])
+    text = capsys.readouterr().out
+    assert "BIT EXACT" in text and "HLS C++, g++" in text and "report.json" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--board", "nosuch"], "nosuch"),
+        (["--model", "nosuch"], "neither a shipped model"),
+        (["--windows", "1"], "at least 4"),
+    ],
+)
+def test_wrong_arguments_are_said_in_a_line(arguments, message, tmp_path, capsys):
+    assert hls.main(["--out", str(tmp_path), "--no-bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def windows(small_datapath, tmp_path_factory):
+    return check_windows(small_datapath, 30, folder=tmp_path_factory.mktemp("pulses"), seed=3)
+
+
+def plain(iterable):
+    return iterable
+
+
+def test_one_changed_weight_in_the_file_is_found(small_files, small_datapath, windows, tmp_path):
+    samples, lengths = windows
+    golden = Golden(small_datapath.step, small_datapath.head).run(samples, lengths, trace=True)
+    same = check_qonnx(small_files, small_datapath, golden, samples, lengths, plain)
+    assert same.mismatches == 0 and same.integers > 10_000 and same.first == ""
+
+    model = onnx.load(small_files.step)
+    tensor = next(t for t in model.graph.initializer if t.name.endswith("b_proj.weight.value"))
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] *= 1.5
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / "step.onnx")
+    changed = ModelFiles("changed", tmp_path / "step.onnx", small_files.head, None, None)
+    check = check_qonnx(changed, small_datapath, golden, samples, lengths, plain)
+    assert check.mismatches > 0
+    assert "window" in check.first and "golden" in check.first and "qonnx" in check.first
+
+
+def test_one_changed_table_entry_in_the_golden_model_is_found(small_datapath, windows):
+    samples, lengths = windows
+    step = small_datapath.step
+    node = next(n for n in step.nodes if n.op == "table" and n.name == "xa")
+    key = node.attrs["entries"]
+    good = Golden(step, small_datapath.head).run(samples, lengths, trace=True)
+    table = step.constants[key].copy()
+    table[len(table) // 2 + 3] += 1
+    constants = {**step.constants, key: table}
+    bad_step = type(step)(step.name, step.nodes, step.outputs, step.states, step.max_steps, constants)
+    bad = Golden(bad_step, small_datapath.head).run(samples, lengths, trace=True)
+    assert any(not np.array_equal(good.states[s], bad.states[s]) for s in good.states)
+    assert check_reference(small_datapath, bad, samples, lengths, plain).mismatches > 0
+    assert check_reference(small_datapath, good, samples, lengths, plain).mismatches == 0
+
+
+def test_check_windows_cover_the_corners(small_datapath, tmp_path):
+    samples, lengths = check_windows(small_datapath, 300, folder=tmp_path, seed=3)
+    assert samples.dtype == np.int16 and samples.shape[1] == small_datapath.step.max_steps
+    assert lengths.min() == 1 and lengths.max() == small_datapath.step.max_steps
+    assert {-32768, 32767} <= set(np.unique(samples))

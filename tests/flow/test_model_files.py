@@ -1,0 +1,30 @@
+"""Which files a model is made of."""
+
+import pytest
+
+from venom_hw.flow.model_files import ModelError, find_model, shipped_models
+
+
+def test_both_shipped_models_are_there_with_the_parameters_of_the_winner():
+    assert shipped_models() == ["inhf", "ptsi"]
+    for name in shipped_models():
+        files = find_model(name)
+        assert files.name == name and files.parameters() == 3314 and files.weight_bits() == 8
+
+
+def test_ptsi_is_the_default():
+    assert find_model().name == "ptsi"
+
+
+def test_a_folder(tmp_path):
+    for name in ("step.onnx", "head.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    files = find_model(str(tmp_path))
+    assert files.name == tmp_path.name and files.parameters() is None and files.weight_bits() is None
+
+
+def test_errors_say_what_there_is(tmp_path):
+    with pytest.raises(ModelError, match=r"'nosuch' is neither a shipped model \(inhf, ptsi\) nor a folder"):
+        find_model("nosuch")
+    with pytest.raises(ModelError, match="step.onnx is missing; expected a folder that python -m venom_hw.quantize"):
+        find_model(str(tmp_path))
