@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -72,22 +73,25 @@ def find_compiler() -> str:
 
 
 def compile_command(
-    project: Project, source: Path, target: Path, compiler: str, extra: Sequence[str] = ()
+    project: Project, source: Path, target: Path, compiler: str, flags: Sequence[str]
 ) -> list[str]:
-    """Command that compiles one file of a project."""
-    folders = [option for folder in project.include_dirs for option in ("-I", str(folder))]
-    return [
-        compiler,
-        *FLAGS,
-        *extra,
-        "-isystem",
-        str(ap_types_folder()),
-        *folders,
-        "-c",
-        str(source),
-        "-o",
-        str(target),
-    ]
+    """Command that compiles one file of a project, to be run in the project's folder."""
+    inside = lambda path: str(path.relative_to(project.folder))  # noqa: E731
+    folders = [option for folder in project.include_dirs for option in ("-I", inside(folder))]
+    system = ["-isystem", str(ap_types_folder())]
+    return [compiler, *flags, *system, *folders, "-c", inside(source), "-o", inside(target)]
+
+
+def included_files(project: Project, source: Path) -> list[Path]:
+    """The project's own files that a source includes, directly or not, itself first."""
+    found = [source]
+    for path in found:
+        for name in re.findall(
+            r'^\s*#include\s*["<]([^">]+)[">]', path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            present = [folder / name for folder in project.include_dirs if (folder / name).is_file()]
+            found += [p for p in present[:1] if p not in found]
+    return found
 
 
 def build_csim(
@@ -122,7 +126,7 @@ def build_csim(
     binary = build / "csim_tb"
     stamp = _digest(b"".join(obj.read_bytes() for obj in objects))
     if not _up_to_date(binary, stamp):
-        _run([name, *map(str, objects), "-o", str(binary)], "link", warnings_fail)
+        _run([name, *map(str, objects), "-o", str(binary)], "link", warnings_fail, project.folder)
         binary.with_suffix(".stamp").write_text(stamp)
     return binary
 
@@ -130,12 +134,10 @@ def build_csim(
 def _compile(project: Project, source: Path, build: Path, compiler: str, flags, warnings_fail: bool) -> Path:
     target = build / f"{source.stem}.o"
     command = compile_command(project, source, target, compiler, flags)
-    headers = sorted(
-        path for folder in project.include_dirs for path in folder.glob("*") if path.suffix in (".h", ".inc")
-    )
-    stamp = _digest("\0".join(command).encode(), *(path.read_bytes() for path in [source, *headers]))
+    parts = [path.read_bytes() for path in included_files(project, source)]
+    stamp = _digest("\0".join(command).encode(), *parts)
     if not _up_to_date(target, stamp):
-        _run(command, source.name, warnings_fail)
+        _run(command, source.name, warnings_fail, project.folder)
         target.with_suffix(".stamp").write_text(stamp)
     return target
 
@@ -152,8 +154,8 @@ def _up_to_date(target: Path, stamp: str) -> bool:
     return target.is_file() and mark.is_file() and mark.read_text() == stamp
 
 
-def _run(command: list[str], what: str, warnings_fail: bool) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+def _run(command: list[str], what: str, warnings_fail: bool, folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode or (warnings_fail and done.stderr.strip()):
         lines = "\n".join(done.stderr.strip().splitlines()[:30])
         raise CodegenError(

@@ -82,7 +82,7 @@ def load_project(folder: str | Path) -> Project:
         raise CodegenError(f"{path}: no readable project manifest: {error}") from None
     if manifest.get("format") != MANIFEST_FORMAT:
         raise CodegenError(f"{path}: format {manifest.get('format')!r}, expected {MANIFEST_FORMAT!r}")
-    return Project(Path(folder), manifest)
+    return Project(Path(folder).resolve(), manifest)
 
 
 def render_project(
@@ -150,7 +150,8 @@ def render_project(
         "cost": estimate(datapath, channels=channels, fifo_depth=fifo_depth, head_interval=head_interval),
     }
     files = _files(step_code, head_code, engine, manifest, board)
-    return Project(Path(out), manifest, write_files(Path(out), files))
+    out = Path(out).resolve()
+    return Project(out, manifest, write_files(out, files))
 
 
 def _state(node: Node) -> dict:

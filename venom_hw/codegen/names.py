@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-RESERVED = frozenset(
+KEYWORDS = frozenset(
     """
     abs access after alias all always always_comb always_ff and architecture array assert assign assume attribute auto
     automatic begin bind bit block body bool break buf buffer bus byte case casex casez catch cell char checker class
@@ -27,12 +27,18 @@ RESERVED = frozenset(
     timeprecision timescale timeunit to tran transport tri tri0 tri1 triand trior trireg true try type typedef typeid
     typename unaffected union unique units unsigned until use using uwire var variable vectored virtual void volatile
     wait wait_order wand weak weak0 weak1 when while wildcard wire with within wor word xnor xor
-    main venom step_graph head_graph channel start last valid i j k l m n ap_int ap_uint ap_fixed ap_ufixed hls std
+    main ap_int ap_uint ap_fixed ap_ufixed hls std
     asm concept decltype delete dynamic_cast char16_t char32_t constexpr const_cast noexcept nullptr alignas alignof
     reinterpret_cast static_assert thread_local wchar_t bitand bitor compl and_eq or_eq not_eq xor_eq requires sin cos
     tan sqrt pow floor ceil round div index y0 y1 yn j0 j1 jn gamma
     """.split()
 )
+"""Words that mean something in one of the languages, or in the C library."""
+
+OURS = frozenset(
+    "venom step_graph head_graph channel word start last at fresh known i j k p q a b c d w".split()
+)
+"""Names of the templates and the loop counters."""
 
 
 class Names:
@@ -56,7 +62,7 @@ class Names:
         base = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", name)).strip("_") or "tensor"
         if not base[0].isalpha():
             base = "tensor_" + base
-        if base.lower() in RESERVED or re.search(r"_(r|v|t|rom)\Z", base, re.IGNORECASE):
+        if base.lower() in KEYWORDS | OURS or re.search(r"_(r|v|t|rom)\Z", base, re.IGNORECASE):
             base += "_q"
         candidate, count = base, 1
         while candidate.lower() in self._taken:
