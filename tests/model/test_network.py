@@ -52,7 +52,10 @@ def test_starting_decays_are_s4d_real():
     torch.testing.assert_close(MKIDEnergySSM().backbone.layers[0].A, -torch.arange(1.0, 9.0).repeat(16, 1))
 
 
-@pytest.mark.parametrize("sizes", [{}, {"n_layers": 2, "expand": 2}, {"d_model": 8, "d_state": 3, "d_conv": 2}, {"d_conv": 1}])
+SIZES = [{}, {"n_layers": 2, "expand": 2}, {"d_model": 8, "d_state": 3, "d_conv": 2}, {"d_conv": 1}]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
 def test_recurrent_equals_parallel(sizes, windows):
     model = perturbed(**sizes).double()
     with torch.no_grad():

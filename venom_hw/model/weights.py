@@ -66,21 +66,14 @@ def read_tensors(path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
-        # The one place where PyTorch's own format is read: weights_only refuses everything but tensors and containers.
-        loaded = (
-            torch.load(path, map_location="cpu", weights_only=True)
-            if zipfile.is_zipfile(path)
-            else load_file(path)
-        )
-    except (
-        SafetensorError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as error:
+        if zipfile.is_zipfile(path):
+            # The one place where PyTorch's own format is read: weights_only refuses all but tensors and containers.
+            # An open file, because torch.load trusts the suffix of a path.
+            with path.open("rb") as file:
+                loaded = torch.load(file, map_location="cpu", weights_only=True)
+        else:
+            loaded = load_file(path)
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         raise CheckpointError(f"{path}: {error}; expected safetensors or a PyTorch zip of tensors") from error
     except Exception as error:  # the unpickler has an exception type of its own
         if type(error).__name__ != "UnpicklingError":

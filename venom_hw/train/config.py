@@ -30,10 +30,9 @@ class TrainConfig:
     data: str = _setting("", "folder of pulses, npz a wavelength; empty: simulate the preset")
     extra: list[str] = _setting([], "further folders, used for training only")
     pulses: int = _setting(20000, "simulated pulses a laser line", 10)
-    between: int = _setting(
-        20, "simulated energies that lie between and around the lines, so that nothing snaps to them", 0
-    )
-    between_pulses: int = _setting(4000, "simulated pulses of each of those", 10)
+    between: int = _setting(200, "simulated energies over and beyond the lines' range: nearly a continuum", 0)
+    between_pulses: int = _setting(500, "simulated pulses of each of those", 10)
+    line_pulses: int = _setting(500, "pulses of a simulated line trained on (0: all); many make it snap to lines", 0)
     simulation_seed: int = _setting(2, "seed of the simulation (the shipped evaluation data have seed 1)", 0)
     downsample: int = _setting(4, "raw samples a model sample", 1)
     n_tau: float = _setting(5.0, "window after the trigger in decay times", 0.1)

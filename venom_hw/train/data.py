@@ -29,9 +29,10 @@ TEST_PULSES = 1500
 
 @dataclass(frozen=True)
 class TrainingData:
-    """lines: the pulses of the laser lines, of which train_idx are trained on and val_idx held out; extra: sets
-    that are only trained on; test: pulses at energies that no training pulse has (or None); normalisation: from
-    the training pulses."""
+    """lines: the pulses of the laser lines; val_idx of them are held out, train_idx are for normalisation and
+    calibrations, fit_idx (some of train_idx) for the network; extra: sets that are only trained on; test: pulses
+    at energies that no training pulse has (or None); normalisation: from the pulses of train_idx.
+    """
 
     lines: PulseSet
     train_idx: np.ndarray
@@ -40,10 +41,11 @@ class TrainingData:
     test: PulseSet | None
     normalisation: dict
     description: dict
+    fit_idx: np.ndarray | None = None
 
     def training_tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """counts (N, L, 2) int16, standardised energies (N,) float32, lengths (N,) of all training pulses."""
-        sets = [self.lines.select(self.train_idx), *self.extra]
+        sets = [self.lines.select(self.train_idx if self.fit_idx is None else self.fit_idx), *self.extra]
         counts = np.concatenate([s.counts for s in sets])
         energy = np.concatenate([s.energies for s in sets])
         lengths = np.concatenate([s.lengths for s in sets])
@@ -113,6 +115,11 @@ def prepare(
             f"{folder}: one line only ({lines.wl_labels[0]}), expected two or more to learn energies from"
         )
     train_idx, val_idx = stratified_split(lines.wl_ids, config.validation, config.split_seed)
+    fit_idx = train_idx
+    if config.line_pulses and not config.data:
+        # A line with many times the pulses of its neighbourhood is a spike in the prior, to which estimates snap.
+        members = (train_idx[lines.wl_ids[train_idx] == k][: config.line_pulses] for k in np.unique(lines.wl_ids))
+        fit_idx = np.concatenate(list(members))
     sets = tuple(load_pulse_set(p, **cut, window=lines.window) for p in extra)
     source = {
         k: v
@@ -122,7 +129,7 @@ def prepare(
     description = source | {
         "folder": folder.name,
         "lines": list(lines.wl_labels),
-        "training_pulses": int(len(train_idx)),
+        "training_pulses": int(len(fit_idx)),
         "validation_pulses": int(len(val_idx)),
         "extra_pulses": int(sum(len(s) for s in sets)),
     }
@@ -134,4 +141,5 @@ def prepare(
         None if test is None else load_pulse_set(test, **cut, window=lines.window),
         normalisation(lines, train_idx),
         description,
+        fit_idx,
     )

@@ -16,6 +16,7 @@ from .data import TrainingData
 
 VENOM, FILTER = "VENOM", "optimal filter, shared template"
 CALIBRATION_PULSES = 2000  # of each line
+SNAPPING = 1.6  # ratio of R on lines to R between them above which the report warns
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Evaluation:
         """For report.json and the checkpoint."""
         out = {metric: table.to_dict() for metric, table in self.tables.items()}
         out["difference"] = {m: t.difference(VENOM, FILTER).to_dict() for m, t in self.tables.items()}
-        return out | {"between_lines": self.between, "mean_nll_eV": self.mean_nll}
+        return out | {"between_lines": self.between, "snapping": snapping(self), "mean_nll_eV": self.mean_nll}
 
     def summary(self) -> dict:
         """A few numbers for the checkpoint's header."""
@@ -91,6 +92,18 @@ def evaluate(checkpoint: VenomCheckpoint, data: TrainingData, n_boot: int = 200)
     return Evaluation(tables, estimates, held.energies, held.wl_ids, between, nll)
 
 
+def snapping(result: Evaluation) -> float | None:
+    """How much larger the network's R is at the lines than at the energies between them: the largest ratio of a
+    line's R to the R interpolated there (1 without snapping; nan-safe). None without a test between the lines.
+    """
+    rows = [(r["energy_eV"], r["R"]) for r in result.between if r["estimator"] == VENOM and np.isfinite(r["R"])]
+    if len(rows) < 2:
+        return None
+    energy, power = np.array(sorted(rows)).T
+    table = result.tables["kde"]
+    return float(np.nanmax(table.value[VENOM] / np.interp(table.energies, energy, power)))
+
+
 def text_report(result: Evaluation) -> str:
     """The tables as text."""
     table = result.tables["kde"]
@@ -108,4 +121,10 @@ def text_report(result: Evaluation) -> str:
                 f"  {row['energy_eV']:.4f} eV  {row['estimator']:<34} R {row['R']:6.2f}  "
                 f"bias {1e3 * row['bias_eV']:+7.2f} meV  ({row['pulses']} pulses)"
             )
+    ratio = snapping(result)
+    if ratio is not None and ratio > SNAPPING:
+        parts.append(
+            f"WARNING: R at a line is {ratio:.1f} times that between the lines: the network snaps to the lines, so "
+            "this R is not a resolving power; train on more energies (between) and fewer pulses a line (line_pulses)"
+        )
     return "\n".join(parts)

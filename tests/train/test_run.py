@@ -1,0 +1,114 @@
+"""A whole run from the command line on a small simulated detector; the report; interruption and --resume."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from venom_hw.detector import PRESETS, generate_folder, photon_energy
+from venom_hw.model import load_checkpoint
+from venom_hw.train import TrainConfig, read_config, run
+from venom_hw.train.__main__ import main
+from venom_hw.train.data import between_energies, held_out_energies, prepare
+from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, snapping
+
+TINY = ["pulses=120", "between=3", "between_pulses=20", "d_model=4", "d_state=2", "d_head_hidden=4", "n_tau=2"]
+
+
+def arguments(tmp_path, out):
+    short = ["--preset", "ptsi", "--epochs", "2", "--batch", "32", "--quiet"]
+    return [*short, "--out", str(out), "--simulated", str(tmp_path / "sim"), "--set", *TINY]
+
+
+def test_command_line_end_to_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("venom_hw.train.data.TEST_PULSES", 30)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert main(arguments(tmp_path, whole)) == 0
+    said = capsys.readouterr().out
+    assert "optimal filter, shared template" in said and f"Written to {whole}" in said
+    written = {p.name for p in whole.iterdir()}
+    assert written >= {"model.safetensors", "model_meta.json", "config.toml", "state.json"}
+    assert written >= {"report.txt", "report.json", "report.png"}
+    checkpoint = load_checkpoint(whole / "model.safetensors")
+    assert checkpoint.data["preset"] == "ptsi" and checkpoint.window["length"] == 56
+    assert checkpoint.training["seed"] == 0
+    assert "venom_hw.train --preset ptsi" in checkpoint.training["command"]
+    report = json.loads((whole / "report.json").read_text())
+    assert set(report["kde"]["estimators"]) == {"VENOM", "optimal filter, shared template"}
+    assert len(report["between_lines"]) >= 2 * 4
+    assert set(report["difference"]["kde"]) == {"value", "low", "high"}
+    assert (whole / "report.png").read_bytes()[:4] == b"\x89PNG"
+    meta = json.loads((whole / "model_meta.json").read_text())
+    assert len(meta["training_history"]) == 2
+    assert len(meta["validation_indices"]) == checkpoint.data["validation_pulses"]
+
+    # the same run, stopped after one epoch and resumed, ends with the same weights
+    settings = read_config(whole / "config.toml")
+    assert run.train(settings, stopped, tmp_path / "sim", "command", quiet=True, stop_after=1) is None
+    assert main(["--resume", str(stopped), "--simulated", str(tmp_path / "sim"), "--quiet"]) == 0
+    other = load_checkpoint(stopped / "model.safetensors")
+    for (name, a), b in zip(checkpoint.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert np.array_equal(a.numpy(), b.numpy()), name
+
+    assert main(arguments(tmp_path, whole)) == 2  # a run is not overwritten
+    assert "--resume" in capsys.readouterr().err
+    assert main(["--resume", str(whole), "--lr", "0.1"]) == 2
+    assert "expected no --out" in capsys.readouterr().err
+
+
+def test_errors_end_with_status_2(tmp_path, capsys):
+    assert main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "o"), "--quiet"]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+    assert main(["--resume", str(tmp_path)]) == 2
+    assert "state.json" in capsys.readouterr().err
+    assert main(["--set", "lr=fast"]) == 2
+    assert "type float" in capsys.readouterr().err
+
+
+def test_a_single_line_is_refused(tmp_path, capsys):
+    generate_folder(PRESETS["ptsi"], tmp_path / "one", 20, 1, [1.2])
+    assert main(["--data", str(tmp_path / "one"), "--out", str(tmp_path / "o"), "--quiet"]) == 2
+    assert "one line only" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "examples:" in said and "weight_decay = 0.0001" in said and "report.png" in said
+
+
+def test_test_energies_are_never_trained_on():
+    for preset in PRESETS.values():
+        lines = [photon_energy(w) for w in preset.wavelengths_nm]
+        taken = between_energies(preset.wavelengths_nm, 20)
+        assert min(taken) < min(lines) and max(taken) > max(lines)
+        test = held_out_energies(preset.wavelengths_nm, taken)
+        assert len(test) >= 4 and min(lines) < min(test) and max(test) < max(lines)
+        assert min(abs(t - e) for t in test for e in (*taken, *lines)) > 1e-3
+
+
+def test_a_users_folder_needs_no_simulation(tmp_path):
+    generate_folder(PRESETS["ptsi"], tmp_path / "mine", 40, 3, [1.0, 1.3])
+    data = prepare(TrainConfig(data=str(tmp_path / "mine"), n_tau=2.0), tmp_path / "sim")
+    assert not (tmp_path / "sim").exists() and data.test is None and data.extra == ()
+    assert sorted([*data.train_idx, *data.val_idx]) == list(range(len(data.lines)))
+    assert data.normalisation["energy_offset"] == pytest.approx(data.lines.energies[data.train_idx].mean())
+
+
+def evaluation(line_power, between_power):
+    energies = np.array([1.0, 1.2, 1.4])
+    table = SimpleNamespace(energies=energies, value={VENOM: np.array(line_power)})
+    between = [{"energy_eV": e, "estimator": VENOM, "R": r} for e, r in zip((1.1, 1.3), between_power, strict=True)]
+    return Evaluation({"kde": table}, {}, energies, np.arange(3), between, 0.0)
+
+
+def test_snapping_to_the_lines_is_seen():
+    assert snapping(evaluation([20, 22, 24], [21, 23])) < SNAPPING
+    assert snapping(evaluation([20, 160, 24], [21, 23])) == pytest.approx(160 / 22)
+    lonely = evaluation([20, 22, 24], [21, 23])
+    lonely.between.clear()
+    assert snapping(lonely) is None
