@@ -43,6 +43,21 @@ def test_what_is_read_whole_ends_a_loop():
     assert stage.internal == ("square",)
 
 
+def test_a_summed_product_is_a_multiply_accumulate():
+    b = GraphBuilder("g")
+    x, y = b.input("x", (3, 4), S8), b.input("y", (4,), S8)
+    scaled = b.requantise(x, S8, name="scaled")
+    total = b.reduce(b.mul(scaled, y, name="term"), 1, name="total")
+    best = b.reduce(b.mul(x, y, name="kept"), 1, "max", name="best")
+    graph = b.build({"total": total, "best": best})
+    (stage,) = lower(graph, dict(graph.outputs), "main").stages
+    assert stage.terms == {"term"} and stage.internal == ("scaled", "kept")
+    assert [[n.name for n in block.nodes] for block in stage.blocks] == [
+        ["scaled", "kept"],
+        ["total", "best"],
+    ]
+
+
 def test_a_stage_is_split_only_where_it_must():
     b = GraphBuilder("g")
     x = b.input("x", (2,), S8)

@@ -63,6 +63,7 @@ class Printer:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     tables: list[Rom] = field(default_factory=list)
     weights: list[Rom] = field(default_factory=list)
+    terms: frozenset[str] = frozenset()  # products that the loop of their sum computes
     _labels: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -318,14 +319,14 @@ def _copy(c: Context) -> list[str]:
     return c.assign(_copied(x, c.result))
 
 
-def _accumulation(c: Context, size: int, term: Callable[[str], str]) -> list[str]:
-    """A sum of raw products over a loop, in the result's integer type."""
+def _accumulation(c: Context, size: int, term: Callable[[str], str], before: Sequence[str] = ()) -> list[str]:
+    """A sum of raw products over a loop, in the result's integer type; `before`: lines that make the term."""
     if c.result.uniform or c.result.ident + _subscript(c.index) == c.target:
         total, ending = c.printer.names(f"{c.result.ident} sum"), True
     else:
         total, ending = c.result.ident, False
     lines = [f"{c.result.raw} {total}(0);"]
-    lines += c.printer.loop(f"{c.result.ident}_terms", "k", size, [f"{total} += {term('k')};"])
+    lines += c.printer.loop(f"{c.result.ident}_terms", "k", size, [*before, f"{total} += {term('k')};"])
     return lines + (c.assign_raw(total) if ending else [])
 
 
@@ -368,17 +369,25 @@ def _reduce(c: Context) -> list[str]:
     frac = np.broadcast_to(np.asarray(facts.type.frac), facts.shape)
     shift = collapse(frac.max(axis=axis, keepdims=True) - frac)
 
-    def element(k: str, into: str) -> str:
+    def place(k: str) -> tuple[str, ...]:
         index = (*c.index[:axis], k, *c.index[axis + int(keep) :])
-        index = tuple("0" if size == 1 else i for i, size in zip(index, facts.shape, strict=True))
-        x = c.printer.operand(name, index, c.scalars).raw
+        return tuple("0" if size == 1 else i for i, size in zip(index, facts.shape, strict=True))
+
+    def product(k: str) -> list[str]:
+        return c.printer.statements(facts, place(k), scalars) if name in c.printer.terms else []
+
+    scalars = c.scalars | ({name} & c.printer.terms)
+
+    def element(k: str, into: str) -> str:
+        index = place(k)
+        x = c.printer.operand(name, index, scalars).raw
         amount = c.printer.constant_by_element(
             c.node, "align", shift, facts.shape, index, "left shift to the common LSB"
         )
         return f"{into}({x})" if amount == "0" else f"shift_left<{into}>({x}, {amount})"
 
     if c.node.attrs["kind"] == "sum":
-        return _accumulation(c, facts.shape[axis], lambda k: element(k, c.result.raw))
+        return _accumulation(c, facts.shape[axis], lambda k: element(k, c.result.raw), product("k"))
     wide = integer_type(True, facts.type.width + int(not facts.type.signed) + int(np.max(shift)))
     best = c.printer.names(f"{c.result.ident} best")
     update = f"{best} = larger<{wide}>({best}, {element('k', wide)});"

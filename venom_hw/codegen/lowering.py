@@ -6,7 +6,8 @@ Three steps, each a plain function of the graph:
   below it at other indices (`View`).
 * stages: nodes of one `Node.stage` form a function, split only where the order of execution demands it.
 * blocks: within a function, nodes of one shape that read each other at the same index share a loop nest. A node used
-  only inside its block is a scalar constant there, everything else an array.
+  only inside its block is a scalar constant there, everything else an array. A product that is only summed is
+  computed inside the sum's loop (multiply and accumulate).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Stage:
     outputs: tuple[str, ...]
     internal: tuple[str, ...]  # arrays that live only inside
     scalars: frozenset[str]  # nodes that are scalars of their block
+    terms: frozenset[str]  # products computed inside the loop of their sum
 
 
 @dataclass(frozen=True)
@@ -185,21 +187,42 @@ def _finish(parts, nodes: dict[str, Node], wanted: set[str]) -> Iterable[Stage]:
     for stage, members in parts:
         taken[stage] = taken.get(stage, 0) + 1
         name = stage if taken[stage] == 1 else f"{stage}_part{taken[stage]}"
-        blocks = _blocks(members, nodes)
+        terms = _terms(members, nodes, outside)
+        blocks = _blocks([n for n in members if n.name not in terms], nodes, terms)
         inside = {n.name: b for b, block in enumerate(blocks) for n in block.nodes}
         arrays = {n.name for n in members if n.op in ("concat", "reshape")}
         for b, block in enumerate(blocks):
             for node in block.nodes:
-                arrays |= {i for i in stored_inputs(node, nodes) if inside.get(i, b) != b}
+                arrays |= {i for i in _read_inputs(node, nodes, terms) if inside.get(i, b) != b}
         outputs = [n.name for n in members if n.name in outside]
         internal = [n.name for n in members if n.name in arrays and n.name not in outside]
         scalars = frozenset(inside) - set(outputs) - set(internal)
         read = dict.fromkeys(i for n in members for i in stored_inputs(n, nodes))
-        inputs = [i for i in read if i not in inside and nodes[i].op != "constant"]
-        yield Stage(name, blocks, tuple(inputs), tuple(outputs), tuple(internal), scalars)
+        inputs = [i for i in read if i not in inside and i not in terms and nodes[i].op != "constant"]
+        yield Stage(name, blocks, tuple(inputs), tuple(outputs), tuple(internal), scalars, terms)
 
 
-def _blocks(members: list[Node], nodes: dict[str, Node]) -> tuple[Block, ...]:
+def _terms(members: list[Node], nodes: dict[str, Node], outside: set[str]) -> frozenset[str]:
+    """Products of these nodes that nothing but one sum of the same function reads."""
+    users: dict[str, list[Node]] = {}
+    for node in members:
+        for name in stored_inputs(node, nodes):
+            users.setdefault(name, []).append(node)
+
+    def is_summed(name: str) -> bool:
+        (user, *others) = users[name]
+        return not others and user.inputs == (name,) and user.attrs.get("kind") == "sum"
+
+    return frozenset(n.name for n in members if n.op == "mul" and n.name not in outside and is_summed(n.name))
+
+
+def _read_inputs(node: Node, nodes: dict[str, Node], terms: frozenset[str]) -> list[str]:
+    """The stored tensors that a node reads, also those of a product computed inside its loop."""
+    found = stored_inputs(node, nodes)
+    return [i for name in found for i in (stored_inputs(nodes[name], nodes) if name in terms else [name])]
+
+
+def _blocks(members: list[Node], nodes: dict[str, Node], terms: frozenset[str]) -> tuple[Block, ...]:
     """Loop fusion: each node joins the first loop nest of its shape that comes after everything it reads whole."""
     shapes: list[tuple[int, ...] | None] = []  # None: a block that nothing joins
     content: list[list[Node]] = []
@@ -207,10 +230,10 @@ def _blocks(members: list[Node], nodes: dict[str, Node]) -> tuple[Block, ...]:
     for node in members:
         alone = node.op in ("concat", "reshape")
         earliest = 0
-        for name in node.inputs:
-            base, _ = resolve(name, ["0"] * len(nodes[name].shape), nodes)
+        pointwise = _read_at_own_index(node, nodes)
+        for base in _read_inputs(node, nodes, terms):
             if base in place:
-                earliest = max(earliest, place[base] + (0 if reads_same_element(node, name, nodes) else 1))
+                earliest = max(earliest, place[base] + int(base not in pointwise))
         at = next((b for b in range(earliest, len(shapes)) if shapes[b] == node.shape and not alone), None)
         if at is None:
             at = len(shapes)
@@ -219,6 +242,13 @@ def _blocks(members: list[Node], nodes: dict[str, Node]) -> tuple[Block, ...]:
         content[at].append(node)
         place[node.name] = at
     return tuple(Block(tuple(c[0].shape), tuple(c)) for c in content)
+
+
+def _read_at_own_index(node: Node, nodes: dict[str, Node]) -> set[str]:
+    """The stored tensors of which the node's element [i, j] needs only element [i, j]."""
+    reads = list(zip(node.inputs, stored_inputs(node, nodes), strict=True))
+    elsewhere = {base for name, base in reads if not reads_same_element(node, name, nodes)}
+    return {base for _, base in reads} - elsewhere
 
 
 def reads_same_element(node: Node, name: str, nodes: dict[str, Node]) -> bool:

@@ -119,6 +119,7 @@ def _in_order(printer: Printer) -> dict[str, Tensor]:
 
 def _stage(stage: Stage, printer: Printer, name: str, interval: int) -> Function:
     tables, weights = len(printer.tables), len(printer.weights)
+    printer.terms = stage.terms
     code: list[str] = []
     for block in stage.blocks:
         if block.nodes[0].op in ("concat", "reshape"):
