@@ -74,7 +74,7 @@ def test_noise_comes_from_before_the_pulses_where_there_is_no_noise_file(folder)
     ("mask", lambda a: np.zeros_like(a), "empty"),
     ("mask", lambda a: np.full(len(a), 2), "boolean"),
     ("i_trace", lambda a: a + 1j, "dtype"),
-], ids=str)
+])
 def test_a_bad_field_is_named(folder, key, value, says):
     change(folder / "900nm.npz", **{key: value})
     with pytest.raises(DataError) as error:
