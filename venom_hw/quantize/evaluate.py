@@ -27,7 +27,7 @@ FLOAT, QUANTISED = "float", "quantised"
 
 
 def predict(
-    network: QuantVenom, counts: np.ndarray, batch: int = 256, progress: Callable[[range], Any] | None = None
+    network: QuantVenom, counts: np.ndarray, batch: int = 64, progress: Callable[[range], Any] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Exact outputs (float64 arithmetic, whole windows): energy (N,) eV and log variance (N,) of counts (N,
     L, 2).

@@ -125,11 +125,11 @@ def verify_files(
             compare(name, "end", value, executed[name])
         result.saturations = {k: v for k, v in saturation.counts.items() if v["saturated"]}
     with torch.no_grad():
-        for start in range(0, len(counts), 250):
-            whole = network.window(network.embed(samples[start : start + 250]))
+        for start in range(0, len(counts), 64):
+            whole = network.window(network.embed(samples[start : start + 64]))
             for name, value in zip(head_file.outputs, whole, strict=True):
                 result.window_form_mismatches += int(
-                    (value.numpy() != executed[name][start : start + 250]).sum()
+                    (value.numpy() != executed[name][start : start + 64]).sum()
                 )
     network.float()
     return result
