@@ -173,8 +173,8 @@ def simulate(
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     reports = [folder / f"{Path(case).stem}.json" for case in cases]
-    for report in reports:
-        report.unlink(missing_ok=True)
+    for report in folder.glob("*.json"):
+        report.unlink()
     log = folder / "simulation.log"
     bench = {"device": device.to_dict(), "cases": [str(Path(c).resolve()) for c in cases], "reports": str(folder)}
     variables = {BENCH_VARIABLE: json.dumps(bench), "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING")}

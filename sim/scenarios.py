@@ -136,25 +136,39 @@ def gaps(plan: Plan) -> Case:
 
 
 def reset(plan: Plan) -> Case:
-    """Cut in mid-window; afterwards the rest of each window is ignored until the channel's next start."""
+    """Cut in mid-window; afterwards the rest of each window is ignored until the channel's next start.
+
+    Then once more, while results wait in the output FIFO: they are gone.
+    """
     draw = Draw(plan, "reset")
     whole = draw.stimulus([draw.pulse(c, plan.max_steps) for c in range(plan.channels)] + draw.mixed(1), dense=True)
     beats = max(1, int(len(whole) * 0.4))
     rest = [draw.pulse(c, 1 + plan.max_steps // 3, start=False) for c in range(plan.channels)]
+    waiting = [draw.pulse(k % plan.channels, 1 + k % 2) for k in range(max(1, plan.capacity // 2))]
     return Case(
         "reset", "reset in mid-window; then samples are ignored until a start",
-        [Segment(head_of(whole, beats), cut=True), Segment(draw.stimulus(rest + draw.mixed(1)))], draw.seed,
+        [
+            Segment(head_of(whole, beats), cut=True),
+            Segment(draw.stimulus(rest + draw.mixed(1))),
+            Segment(draw.stimulus(waiting), cut=True, closed_sink=True),
+            Segment(draw.stimulus(draw.mixed(1))),
+        ],
+        draw.seed,
     )  # fmt: skip
 
 
 def overflow(plan: Plan) -> Case:
+    """As many results as the FIFO holds lose nothing; the ones beyond are dropped; then life goes on."""
     draw = Draw(plan, "overflow")
     lost = 3 + plan.channels // 2
-    pulses = [draw.pulse(k % plan.channels, 1 + k % 3) for k in range(plan.capacity + lost)]
-    full = Segment(draw.stimulus(pulses), closed_sink=True, dropped=lost)
-    after = Segment(draw.stimulus(draw.mixed(1)), reset=False)
+    short = lambda count: [draw.pulse(k % plan.channels, 1 + k % 3) for k in range(count)]  # noqa: E731
+    segments = [
+        Segment(draw.stimulus(short(plan.capacity)), closed_sink=True),
+        Segment(draw.stimulus(short(plan.capacity + lost)), reset=False, closed_sink=True, dropped=lost),
+        Segment(draw.stimulus(draw.mixed(1)), reset=False),
+    ]
     return Case(
-        "overflow", f"output FIFO of {plan.capacity} overflows by {lost}: dropped and counted", [full, after], draw.seed
+        "overflow", f"output FIFO of {plan.capacity} overflows by {lost}: dropped and counted", segments, draw.seed
     )
 
 

@@ -42,7 +42,7 @@ class Score:
     Attributes:
         results, state_words: integers that were compared.
         mismatches: how many of them (and of counters, flags, missing or surplus beats) differ.
-        differences: the first ones, in words.
+        differences: the first `keep` ones, in words, each after `prefix`.
     """
 
     results: int = 0
@@ -51,11 +51,12 @@ class Score:
     mismatches: int = 0
     differences: list[str] = field(default_factory=list)
     keep: int = 8
+    prefix: str = ""
 
     def fail(self, message: str, count: int = 1) -> None:
         self.mismatches += count
         if len(self.differences) < self.keep:
-            self.differences.append(message)
+            self.differences.append(self.prefix + message)
 
     def add(self, other: Score) -> None:
         self.results += other.results
@@ -75,10 +76,10 @@ class Scoreboard:
     def __init__(self, tensors: Sequence[StateTensor]):
         self.tensors = list(tensors)
 
-    def states(self, score: Score, expected: Expected, records: StateRecords, *, cut: bool = False) -> None:
-        """State words after each used beat; with `cut`, the last records may be missing."""
+    def states(self, score: Score, expected: Expected, records: StateRecords, *, cut: int = 0) -> None:
+        """State words after each used beat; up to `cut` of the last records may be missing."""
         n = min(len(records), len(expected))
-        if len(records) > n or (len(records) < n and not cut) or (len(expected) > n and not cut):
+        if len(records) > len(expected) or len(records) < len(expected) - cut:
             score.fail(f"state trace: {len(records)} beats were used, {len(expected)} expected")
         score.used_beats += n
         wrong = np.flatnonzero(records.channel[:n] != expected.channel[:n])
@@ -101,16 +102,16 @@ class Scoreboard:
             at += tensor.words
         for row, _, tensor, word, got, want in sorted(found, key=lambda f: f[:2])[:3]:
             index = ", ".join(str(int(i)) for i in np.unravel_index(word, tensor.shape))
+            where = f"channel {expected.channel[row]}, window {expected.window[row]}, sample {expected.step[row]}"
             score.differences.append(
-                f"channel {expected.channel[row]}, window {expected.window[row]}, sample {expected.step[row]}: "
-                f"state {tensor.name}[{index}] is {got}, expected {want}"
+                f"{score.prefix}{where}: state {tensor.name}[{index}] is {got}, expected {want}"
             )
         score.differences = score.differences[: score.keep]
 
-    def results(self, score: Score, expected: Expected, received: Sequence[Result], *, lost: int, cut: bool) -> None:
-        """Output beats in order; the last `lost` are missing, with `cut` any number of the last may be."""
+    def results(self, score: Score, expected: Expected, received: Sequence[Result], *, lost: int, cut: int) -> None:
+        """Output beats in order; the last `lost` are missing, up to `cut` of the last ones due may be."""
         due = len(expected.energy) - lost
-        if len(received) > due or (len(received) < due and not cut):
+        if len(received) > due or len(received) < due - cut:
             score.fail(f"{len(received)} results, expected {due}", abs(len(received) - due))
         for k, result in enumerate(received[:due]):
             where = f"result {k}, channel {expected.result_channel[k]}, window {expected.result_window[k]}"

@@ -61,17 +61,19 @@ class TB:
             self.source.set_pause_generator(gap_generator(case.input_gap, rng.randrange(2**31)))
         if case.output_gap:
             self.sink.set_pause_generator(gap_generator(case.output_gap, rng.randrange(2**31)))
-        for segment, expected in zip(case.segments, case.expected, strict=True):
+        for k, (segment, expected) in enumerate(zip(case.segments, case.expected, strict=True)):
             if segment.reset:
                 await self.reset()
-            score.add(await self.play(segment, expected, rng))
+            one = Score(prefix=f"segment {k}: " if len(case.segments) > 1 else "")
+            await self.play(segment, expected, one, rng)
+            score.add(one)
         for message in self.rules.broken:
             score.fail(message)
         return score
 
-    async def play(self, segment: Segment, expected: Expected, rng: random.Random) -> Score:
+    async def play(self, segment: Segment, expected: Expected, score: Score, rng: random.Random) -> None:
         """Play one segment and compare."""
-        score = Score()
+        latency, results = self.device.latency, len(expected.energy) - segment.dropped
         self._discard()
         self._expect_counters(segment, expected)
         if segment.closed_sink:
@@ -80,23 +82,25 @@ class TB:
         self._send(segment, rng)
         await self.source.wait()
         if segment.closed_sink:
-            await ClockCycles(self.clock, self.device.latency + SETTLE_CLOCKS)
+            await ClockCycles(self.clock, latency + SETTLE_CLOCKS)
             self._check_counters(score)
+        if not (segment.closed_sink and segment.cut):
             self.sink.pause = False
         if not segment.cut:
-            await self._drain(len(expected.energy) - segment.dropped)
+            await self._drain(results)
         await FallingEdge(self.clock)
         self._check_counters(score)
         if segment.cut:
             self.reset_n.value = 0
             await ClockCycles(self.clock, 2)
+            self.sink.pause = False
         received = self._received()
         records = self.trace.take() if self.trace is not None else None
         if segment.compare:
             if records is not None:  # first: a wrong state comes before the wrong result that it makes
-                self.scoreboard.states(score, expected, records, cut=segment.cut)
-            self.scoreboard.results(score, expected, received, lost=segment.dropped, cut=segment.cut)
-        return score
+                self.scoreboard.states(score, expected, records, cut=latency if segment.cut else 0)
+            missing = 0 if not segment.cut else results if segment.closed_sink else latency
+            self.scoreboard.results(score, expected, received, lost=segment.dropped, cut=missing)
 
     def _send(self, segment: Segment, rng: random.Random) -> None:
         """Queue the beats; TKEEP and TSTRB, which the device ignores, are noise."""

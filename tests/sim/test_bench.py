@@ -73,6 +73,7 @@ FAULTS_IN_RTL = [  # plusarg, scenario, what the message says
     ("dropped", "overflow", r"dropped_count is 0, expected 5"),
     ("revisit", "revisit", "revisit_error is 0, expected 1"),
     ("reset", "reset", r"ignored_count is \d+, expected \d+"),
+    ("stale", "reset", r"segment 3: \d+ results, expected \d+"),
 ]
 
 

@@ -70,7 +70,8 @@ module toy #(
     traced <= 0;
     if (!ap_rst_n) begin
       {abandoned_count, ignored_count, overlong_count, dropped_count, revisit_error} <= '0;
-      {first, filled, clock} <= '0;
+      {first, clock} <= '0;
+      filled <= fault == "stale" ? filled : 0;
       for (int k = 0; k < CHANNELS; k++) begin
         opened[k] <= fault == "reset" ? opened[k] : 0;
         since[k] <= REVISIT;
