@@ -28,7 +28,8 @@ model_meta.json (history, held-out pulses), config.toml (the settings in effect)
 state-*.safetensors (for --resume).
 
 examples:
-  python -m venom_hw.train --preset ptsi                        the shipped recipe: simulate, train, report
+  python -m venom_hw.train --preset ptsi                        the shipped PtSi model: simulate, train, report
+  python -m venom_hw.train --preset inhf --set pulses=10000 pulses_per_epoch=60000         the shipped InHf model
   python -m venom_hw.train --data lab/PtSi --epochs 25 --out runs/lab
   python -m venom_hw.train --resume runs/ptsi                   go on after an interruption, same bits as without it
   python -m venom_hw.train --config runs/ptsi/config.toml --set d_state=4 --out runs/small
