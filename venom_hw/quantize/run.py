@@ -84,8 +84,9 @@ def quantise_model(
 
     Returns the report.  Raises VerifyError when the files differ from the network in any integer.
     """
+    began = time.perf_counter()
     model = load_checkpoint(model_path)
-    run = Run(model, load_pulses(data, model, extra), recipe, bar)
+    run = Run(model, load_pulses(data, model, extra), recipe, bar, began=began)
     pulses = run.pulses
     run.lap("load")
 
