@@ -19,9 +19,11 @@ Quantise a trained VENOM to integers and export it.
   5. verify      the files, executed in float64, against the network: every output and state, every sample
   6. report      fidelity to the float model and change of resolving power, with bootstrap intervals
 """
-EPILOG = r"""\ examples: python -m venom_hw.simulate --preset ptsi --out /tmp/ptsi python -m venom_hw.quantize
---model venom_hw/pretrained/ptsi.safetensors --data /tmp/ptsi --out build/ptsi-quantised python -m
-venom_hw.quantize ... --recipe mine.toml --set weights.w_x.bits=6 --set training.steps=800
+EPILOG = """\
+examples:
+  python -m venom_hw.simulate --preset ptsi --out data/ptsi
+  python -m venom_hw.quantize --model venom_hw/pretrained/ptsi.safetensors --data data/ptsi --out runs/ptsi-quantised
+  python -m venom_hw.quantize ... --recipe mine.toml --set weights.w_x.bits=6 --set training.steps=800
 
 The recipe's defaults and the meaning of each tensor class: venom_hw/quantize/recipes/default.toml.
 An interrupted fine-tuning continues when the same command is run again."""
