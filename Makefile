@@ -25,6 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 model_flag = $(if $(MODEL),--model $(MODEL))
 data_flag  = $(if $(DATA),--data $(DATA))
 out_flag   = $(if $(OUT),--out $(OUT))
+preset_flag = $(if $(DATA)$(findstring --resume,$(ARGS)),,--preset $(PRESET))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,7 +39,7 @@ help: ## This list
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
 	@echo "  MODEL=...  hls, sim, golden: ptsi, inhf or a folder that quantize wrote (default ptsi); quantize: a float model"
 	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where train and quantize write"
-	@echo "  PRESET=ptsi|inhf (train)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
+	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
 
 hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL= DATA=)
 	$(PY) -m venom_hw.hls --board $(BOARD) $(model_flag) $(data_flag) $(out_flag) $(ARGS)
@@ -58,8 +59,8 @@ golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
 bench: setup tools ## Measure speeds: scan, golden model, generation (writes build/bench/)
 	$(PY) -m benchmarks.run $(ARGS)
 
-train: setup ## Train a float model: PRESET=ptsi|inhf DATA=folder OUT=
-	$(PY) -m venom_hw.train --preset $(PRESET) $(data_flag) $(out_flag) $(ARGS)
+train: setup ## Train a float model: PRESET=ptsi|inhf (simulated) or DATA=folder, OUT=
+	$(PY) -m venom_hw.train $(preset_flag) $(data_flag) $(out_flag) $(ARGS)
 
 quantize: setup ## Quantise a float model: MODEL=file DATA=folder OUT=
 	$(PY) -m venom_hw.quantize $(model_flag) $(data_flag) $(out_flag) $(ARGS)

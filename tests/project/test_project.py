@@ -192,7 +192,10 @@ def test_make_help_lists_every_target():
         (["hls", "BOARD=zcu111", "MODEL=m.safetensors"], "-m venom_hw.hls --board zcu111 --model m.safetensors"),
         (["sim", "WAVES=1"], "sim/run.py --board rfsoc4x2 --waves"),
         (["sim", "WAVES=0"], "sim/run.py --board rfsoc4x2"),
-        (["train", "PRESET=inhf", "DATA=d", "OUT=o"], "-m venom_hw.train --preset inhf --data d --out o"),
+        (["train"], "-m venom_hw.train --preset ptsi"),
+        (["train", "PRESET=inhf", "OUT=o"], "-m venom_hw.train --preset inhf --out o"),
+        (["train", "DATA=d", "OUT=o"], "-m venom_hw.train --data d --out o"),
+        (["train", "ARGS=--resume runs/ptsi"], "-m venom_hw.train --resume runs/ptsi"),
         (["quantize", "MODEL=m", "DATA=d", "OUT=o"], "-m venom_hw.quantize --model m --data d --out o"),
     ],
 )
