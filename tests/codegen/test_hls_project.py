@@ -11,7 +11,7 @@ from tiny_venom import tiny_venom
 from venom_hw.boards import available_boards, load_board
 from venom_hw.codegen.csim import ap_types_folder
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.hls_project import load_project, render_project
+from venom_hw.codegen.hls_project import TEMPLATES, load_project, render_project
 from venom_hw.codegen.names import KEYWORDS, Names
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.datapath.graph import GraphBuilder
@@ -89,6 +89,15 @@ def test_names():
     assert names("layers.0.q_xi") == names("layers.0.q_xi") == "layers_0_q_xi"
     assert names("signal") == "signal_q" and names("x_r") == "x_r_q" and names("0") == "tensor_0"
     assert names("Sum") == "Sum" and names("sum") == "sum_2", "VHDL knows no case"
+
+
+def test_a_tensor_cannot_take_a_name_that_the_templates_declare():
+    declaration = re.compile(r"typedef .*? (\w+)_t;|^\s*(?:static |const )+[\w<>]+ &?(\w+)(?: =|\()", re.MULTILINE)
+    templates = [(TEMPLATES / name).read_text() for name in ("venom.cpp.j2", "venom.h.j2", "venom_simulation.inc.j2")]
+    declared = {a or b for text in templates for a, b in declaration.findall(text)}
+    assert {"pooled", "steps", "flags", "was_open", "CHANNELS"} <= declared
+    names = Names()
+    assert not {name for name in declared if names(name).lower() == name.lower()}
 
 
 def test_ap_types_come_from_hls4ml(monkeypatch):

@@ -36,9 +36,14 @@ KEYWORDS = frozenset(
 """Words that mean something in one of the languages, or in the C library."""
 
 OURS = frozenset(
-    "venom step_graph head_graph channel word start last at fresh known i j k p q a b c d w".split()
+    """
+    venom venom_engine venom_head step_graph head_graph engine_beat head_word channel word start last at fresh known
+    was_open too_long accepted closing steps flags pooled pooled_sums beat beats windows sample_beat energy_beat
+    abandoned overlong dropped abandoned_count overlong_count dropped_count window_open window_steps s_axis m_axis
+    channels channel_bits max_steps revisit sums_depth state_words clock_now tdata result i j k p q a b c d w
+    """.split()
 )
-"""Names of the templates and the loop counters."""
+"""Names of the templates, of their types without `_t`, and the loop counters."""
 
 
 class Names:
