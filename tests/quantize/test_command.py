@@ -10,6 +10,7 @@ from venom_hw.model.checkpoint import VenomCheckpoint, save_checkpoint
 from venom_hw.model.network import MKIDEnergySSM
 from venom_hw.quantize.__main__ import main
 from venom_hw.quantize.checkpoint import load_quantised
+from venom_hw.quantize.run import finished
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,14 @@ def test_from_float_model_to_files(inputs, tmp_path, capsys):
     assert load_quantised(out / "model.safetensors").name == "float"
     printed = capsys.readouterr().out
     assert "change of mean R" in printed and str(out / "step.onnx") in printed
+
+    stamp = (out / "step.onnx").stat().st_mtime_ns
+    assert main([str(a) for a in arguments]) == 0  # nothing changed: nothing is made again
+    assert "already holds this result" in capsys.readouterr().out
+    assert (out / "step.onnx").stat().st_mtime_ns == stamp
+    assert finished(out, report["inputs"]) == report and finished(out, "other") is None
+    (out / "head.onnx").write_bytes(b"damaged")
+    assert finished(out, report["inputs"]) is None
 
 
 @pytest.mark.parametrize(

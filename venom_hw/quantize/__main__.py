@@ -62,7 +62,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--bootstrap", type=int, default=300, help="bootstrap resamples (default 300)")
     p.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    p.add_argument("--fresh", action="store_true", help="do not continue an interrupted fine-tuning")
+    p.add_argument(
+        "--fresh",
+        action="store_true",
+        help="start again: neither continue an interrupted run nor keep a finished one",
+    )
     p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 

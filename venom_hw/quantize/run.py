@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -85,6 +86,14 @@ def quantise_model(
     Returns the report.  Raises VerifyError when the files differ from the network in any integer.
     """
     began = time.perf_counter()
+    options = {"name": name, "windows": windows, "bootstrap": bootstrap}
+    inputs = fingerprint(model_path, [data, *extra], recipe, options)
+    if not fresh and (done := finished(out, inputs)):
+        say(text_table(done))
+        say(
+            f"{out} already holds this result (same model, data, recipe and versions); --fresh makes it again"
+        )
+        return done
     model = load_checkpoint(model_path)
     run = Run(model, load_pulses(data, model, extra), recipe, bar, began=began)
     pulses = run.pulses
@@ -147,6 +156,7 @@ def quantise_model(
             "held_out": len(ids),
             "training": min(len(pulses.train), int(recipe.training["windows"])),
         },
+        "inputs": inputs,
         "window": model.window,
         "recipe": recipe.to_dict(),
         "fidelity": judgement.fidelity.to_dict(),
@@ -236,6 +246,28 @@ def embed_all(network: QuantVenom, counts: np.ndarray, batch: int = 4096) -> tor
     parts = [network.embed(torch.from_numpy(counts[i : i + batch])).float() for i in starts]
     network.float()
     return torch.cat(parts, dim=1)
+
+
+def fingerprint(model: Path, folders: Sequence[Path], recipe: Recipe, options: dict[str, Any]) -> str:
+    """Hash of what decides the result: float model, data files (name, size, time), recipe, options, versions."""
+    files = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+        for folder in folders
+        for path in sorted(Path(folder).glob("*"))
+    ]
+    facts = [sha256(model), files, recipe.to_dict(), options, versions()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def finished(out: Path, inputs: str) -> dict[str, Any] | None:
+    """The report in ``out`` if it is of these inputs, without a mismatch, and its files are untouched."""
+    try:
+        report = json.loads((out / "report.json").read_text())
+        same = report["inputs"] == inputs and report["verification"]["mismatches"] == 0
+        same &= all(sha256(out / name) == facts["sha256"] for name, facts in report["files"].items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return report if same and (out / "report.png").exists() else None
 
 
 def versions() -> dict[str, str]:
