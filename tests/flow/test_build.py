@@ -69,7 +69,7 @@ def plain(iterable):
 
 
 def test_one_changed_weight_in_the_file_is_found(small_files, small_datapath, windows, tmp_path):
-    samples, lengths = windows
+    samples, lengths, _ = windows
     golden = Golden(small_datapath.step, small_datapath.head).run(samples, lengths, trace=True)
     same = check_qonnx(small_files, small_datapath, golden, samples, lengths, plain)
     assert same.mismatches == 0 and same.integers > 10_000 and same.first == ""
@@ -87,7 +87,7 @@ def test_one_changed_weight_in_the_file_is_found(small_files, small_datapath, wi
 
 
 def test_values_off_the_grid_count_as_mismatches(small_files, small_datapath, windows, tmp_path):
-    samples, lengths = windows
+    samples, lengths, _ = windows
     golden = Golden(small_datapath.step, small_datapath.head).run(samples, lengths, trace=True)
     model = onnx.load(small_files.step)
     quant = next(n for n in model.graph.node if n.output[0] == "h_out")
@@ -100,7 +100,7 @@ def test_values_off_the_grid_count_as_mismatches(small_files, small_datapath, wi
 
 
 def test_one_changed_table_entry_in_the_golden_model_is_found(small_datapath, windows):
-    samples, lengths = windows
+    samples, lengths, _ = windows
     step = small_datapath.step
     node = next(n for n in step.nodes if n.op == "table" and n.name == "xa")
     key = node.attrs["entries"]
@@ -116,7 +116,7 @@ def test_one_changed_table_entry_in_the_golden_model_is_found(small_datapath, wi
 
 
 def test_check_windows_cover_the_corners(small_datapath, tmp_path):
-    samples, lengths = check_windows(small_datapath, 300, folder=tmp_path, seed=3)
+    samples, lengths, _ = check_windows(small_datapath, 300, folder=tmp_path, seed=3)
     assert samples.dtype == np.int16 and samples.shape[1] == small_datapath.step.max_steps
     assert lengths.min() == 1 and lengths.max() == small_datapath.step.max_steps
     assert {-32768, 32767} <= set(np.unique(samples))

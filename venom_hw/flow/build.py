@@ -23,7 +23,7 @@ from venom_hw.datapath.golden import Golden, WindowResult
 from venom_hw.datapath.model import Datapath, save_datapath
 from venom_hw.flow.checks import Check, check_qonnx, check_reference
 from venom_hw.flow.model_files import ModelFiles
-from venom_hw.flow.stimuli import KINDS, check_windows, measured_pulses
+from venom_hw.flow.stimuli import KINDS, CheckWindows, check_windows, measured_pulses
 from venom_hw.interchange.importer import import_venom
 
 FORMAT = "venom-hw/report/1"
@@ -89,9 +89,8 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
             name=files.name,
         ),
     )
-    stimulus = phase(
-        "stimuli", f"making {options.windows:,} windows", lambda: make_stimulus(options, datapath, project)
-    )
+    windows = phase("stimuli", f"making {options.windows:,} windows", lambda: make_windows(options, datapath))
+    stimulus = interleaved(windows, project, options.seed)
     samples, lengths = stimulus.windows(datapath.step.max_steps)
     golden = Golden(datapath.step, datapath.head)
 
@@ -100,7 +99,10 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
         f"executing the QONNX files and the reference on {len(samples):,} windows",
         lambda: check_executions(files, datapath, golden, samples, lengths),
     )
-    saturations = golden.run(samples, lengths).saturations
+    saturations = {
+        "pulses": golden.run(windows.samples[windows.kind == 0], windows.lengths[windows.kind == 0]).saturations,
+        "all": golden.run(samples, lengths).saturations,
+    }
     checks.append(
         phase(
             "hls_csim",
@@ -124,18 +126,23 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
     return report
 
 
-def make_stimulus(options: Options, datapath: Datapath, project: Project) -> Stimulus:
-    """All windows on a quarter of the channels or fewer, so that many follow others on their channel."""
+def make_windows(options: Options, datapath: Datapath) -> CheckWindows:
+    """The windows to check with: the user's pulses or simulated ones, and stress windows."""
     pulses = None if options.data is None else measured_pulses(datapath, options.data)
-    samples, lengths = check_windows(
+    return check_windows(
         datapath, options.windows, folder=options.out / "pulses", seed=options.seed, pulses=pulses
     )
-    rng = np.random.default_rng(options.seed)
-    used = max(1, min(project.channels, options.windows) // 4)
+
+
+def interleaved(windows: CheckWindows, project: Project, seed: int) -> Stimulus:
+    """All windows on a quarter of the channels or fewer, so that many follow others on their channel."""
+    rng = np.random.default_rng(seed)
+    count = len(windows.samples)
+    used = max(1, min(project.channels, count) // 4)
     channels = rng.choice(project.channels, used, replace=False)
-    owner = channels[rng.integers(0, used, options.windows)]
-    pulses = [Pulse(int(c), s[:n]) for c, s, n in zip(owner, samples, lengths, strict=True)]
-    return schedule(pulses, channels=project.channels, revisit=project.revisit, seed=options.seed)
+    owner = channels[rng.integers(0, used, count)]
+    pulses = [Pulse(int(c), s[:n]) for c, s, n in zip(owner, windows.samples, windows.lengths, strict=True)]
+    return schedule(pulses, channels=project.channels, revisit=project.revisit, seed=seed)
 
 
 def check_executions(files, datapath, golden, samples, lengths) -> list[Check]:

@@ -71,7 +71,7 @@ def make_vectors(
     if previous is not None and previous.arrays["samples"].shape[1] == length:
         samples, lengths, seed = previous.arrays["samples"], previous.arrays["lengths"], previous.facts["seed"]
     else:
-        samples, lengths = check_windows(datapath, WINDOWS, folder=scratch, seed=seed)
+        samples, lengths, _ = check_windows(datapath, WINDOWS, folder=scratch, seed=seed)
         lengths = lengths.astype(np.int64)
     golden = Golden(datapath.step, datapath.head)
     result = golden.run(samples, lengths)

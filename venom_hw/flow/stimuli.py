@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,10 +50,18 @@ def measured_pulses(datapath: Datapath, folder: Path) -> np.ndarray:
     return load_pulse_set(folder, window=window, peak_sigma=1e9).counts
 
 
+class CheckWindows(NamedTuple):
+    """Windows int16 (count, L, 2), their lengths 1..L, and of what kind each is (index into KINDS)."""
+
+    samples: np.ndarray
+    lengths: np.ndarray
+    kind: np.ndarray
+
+
 def check_windows(
     datapath: Datapath, count: int, *, folder: Path, seed: int = 1, pulses: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Windows int16 (count, L, 2) and their lengths 1..L.
+) -> CheckWindows:
+    """Windows to hold renderings to.
 
     Seven in ten are pulses (those given, else simulated ones), the rest go where a datapath breaks: white noise over
     the whole range, random walks, constants at the rails, pulses blown up to full scale. One in four is cut short.
@@ -80,7 +89,7 @@ def check_windows(
         samples[i] = np.clip(window, -32768, 32767)
     lengths = np.where(rng.random(count) < 0.25, rng.integers(1, length + 1, count), length)
     lengths[: min(2, count)] = [1, length][: min(2, count)]
-    return samples, lengths
+    return CheckWindows(samples, lengths, kind)
 
 
 def _walk(rng: np.random.Generator, count: int, length: int, step: int) -> np.ndarray:

@@ -14,6 +14,13 @@ NAMES = {
 }
 
 
+def saturated(counts: dict[str, int]) -> str:
+    """The tensors that saturate most."""
+    top = sorted(counts.items(), key=lambda item: -item[1])
+    text = ", ".join(f"{name} {count:,}" for name, count in top[:4])
+    return f"{text}{' ...' if len(top) > 4 else ''}" or "none"
+
+
 def weights(bits: dict[str, int]) -> str:
     """The bits that most classes of weights have, and which ones differ: '8 (w_input 12, ...)'."""
     if not bits:
@@ -34,7 +41,7 @@ def summary(report: dict, out: Path) -> str:
     facts = [
         ("model", f"{report['model']}, {parameters} parameters, windows of up to {length} samples{rate}"),
         ("board", f"{report['board']} ({report['part']}), {report['channels']:,} interleaved channels an engine"),
-        ("bits", f"weights {weights(bits['weights'])}; state words: {states}"),
+        ("bits", f"state words {states}; weights {weights(bits['weights'])}"),
         ("datapath", report["datapath"][:16]),
     ]
     checks = text_table(
@@ -54,15 +61,11 @@ def summary(report: dict, out: Path) -> str:
             (f"state bits, {report['channels']:,} channels", cost["state_bits"]),
         ],
     )
-    saturated = {k: v for k, v in report["saturations"].items() if v}
     lines = [f"{name:>9}  {text}" for name, text in facts]
     lines += ["", checks, ""]
     lines += [f"FIRST DIFFERENCE  {c['first']}" for c in report["renderings"].values() if c["first"]]
     lines += [estimates, ""]
-    if saturated:
-        top = sorted(saturated.items(), key=lambda item: -item[1])[:4]
-        text = ", ".join(f"{name} {count:,}" for name, count in top)
-        lines.append(f"saturated values (stress windows included): {text}{' ...' if len(saturated) > 4 else ''}")
+    lines += [f"saturated values, {name}: {saturated(counts)}" for name, counts in report["saturations"].items()]
     lines += [
         f"wrote {out / 'hls'} (Vitis HLS project: {len(report['files']['written'])} files), {out / 'datapath'}, "
         f"{out / 'report.json'}",
