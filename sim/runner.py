@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from sim.case import Case, GoldenRun, expect, save_case
 from sim.device import Device
 from sim.errors import BenchError
 from sim.scenarios import SCENARIOS, Plan
+from venom_hw.atomic import write_atomically
 from venom_hw.flow.table import text_table
 
 FORMAT = "venom-hw/bench/1"
@@ -184,9 +184,7 @@ def run_device(
         [ScenarioResult(**report) for report in reports], seconds, out / "results.json", model,
         str(out / "run" / "dump.vcd") if waves else "",
     )  # fmt: skip
-    temporary = result.path.with_suffix(".part")
-    temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
-    os.replace(temporary, result.path)
+    write_atomically(result.path, json.dumps(result.to_dict(), indent=1) + "\n")
     return result
 
 

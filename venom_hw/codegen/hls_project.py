@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from venom_hw.atomic import write_atomically
 from venom_hw.codegen.cost import estimate
 from venom_hw.codegen.cpp_types import Tensor
 from venom_hw.codegen.engine_code import EngineCode, engine_code
@@ -304,15 +303,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> tuple[Path, ...]:
     written = []
     for path, text in files.items():
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and target.read_text(encoding="utf-8") == text:
             continue
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-        written.append(target)
+        written.append(write_atomically(target, text))
     for stale in (folder / "src").glob("*"):
         if f"src/{stale.name}" not in files and stale.suffix in (".h", ".cpp", ".inc"):
             stale.unlink()

@@ -13,15 +13,14 @@ Little-endian binary, version 1 (read by ``hls/csim/tb.cpp``)::
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from venom_hw.atomic import atomic_file
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.stimulus import ABANDONED, IGNORED, OVERLONG, RESULT, Stimulus
 
@@ -91,10 +90,7 @@ def write_vectors(path: str | Path, stimulus: Stimulus, expected: Expected, *, m
     beats = np.zeros(len(stimulus), _BEAT)
     beats["tdata"], beats["tuser"], beats["idle"] = stimulus.tdata, stimulus.tuser, stimulus.idle
     beats["last"], beats["flags"] = stimulus.last, runs.flags
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as stream:
+    with atomic_file(path) as stream:
         counts = (stimulus.channels, stimulus.revisit, max_steps, len(beats), len(results), len(widths))
         stream.write(
             MAGIC + struct.pack("<9I", VERSION, *counts, runs.count(ABANDONED), runs.count(OVERLONG))
@@ -116,9 +112,7 @@ def write_vectors(path: str | Path, stimulus: Stimulus, expected: Expected, *, m
             stream.write(
                 np.concatenate([w.view(np.uint8).reshape(len(run), -1) for w in words], axis=1).tobytes()
             )
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-    return path
+    return Path(path)
 
 
 def _bytes(values: np.ndarray) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from venom_hw.atomic import write_atomically
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.datapath.graph import Graph, Node, constant_key
 from venom_hw.datapath.ops import OPERATIONS, DatapathError
@@ -113,7 +112,6 @@ def graph_from_dict(data: Mapping, constants: Mapping[str, np.ndarray], *, where
 def save_datapath(datapath: Datapath, folder: str | Path) -> Path:
     """Writes `datapath.json` and `constants-<hash>.npz` atomically; returns the JSON file's path."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(sorted(datapath.constants.items())))
     constants_hash = hashlib.sha256("".join(sorted(datapath.constants)).encode()).hexdigest()[:16]
@@ -127,10 +125,9 @@ def save_datapath(datapath: Datapath, folder: str | Path) -> Path:
         "step": graph_to_dict(datapath.step),
         "head": graph_to_dict(datapath.head),
     }
-    _write(folder / constants, buffer.getvalue())
+    write_atomically(folder / constants, buffer.getvalue())
     target = folder / "datapath.json"
-    _write(target, json.dumps(document, indent=1).encode())
-    return target
+    return write_atomically(target, json.dumps(document, indent=1))
 
 
 def load_datapath(path: str | Path) -> Datapath:
@@ -163,11 +160,3 @@ def load_datapath(path: str | Path) -> Datapath:
     if datapath.hash != document.get("hash"):
         raise DatapathError(f"{path}: the graphs do not match the stored hash {document.get('hash')!r}")
     return datapath
-
-
-def _write(target: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name + ".")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from venom_hw.atomic import atomic_file, write_atomically
 
 from .errors import DataError
 from .wavelength import parse_wavelength
@@ -31,30 +31,15 @@ class RawLine:
     extra: dict = field(default_factory=dict)
 
 
-def write_atomically(path: Path, write) -> None:
-    """Call `write(binary file)` on a temporary file beside `path`, then move it there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def write_line(path: Path, **arrays) -> None:
     """Write one npz atomically, uncompressed (noise does not compress)."""
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    with atomic_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def write_metadata(folder: Path, metadata: dict) -> None:
     """Write metadata.json atomically."""
-    text = json.dumps(metadata, indent=1) + "\n"
-    write_atomically(Path(folder) / METADATA, lambda file: file.write(text.encode()))
+    write_atomically(Path(folder) / METADATA, json.dumps(metadata, indent=1) + "\n")
 
 
 def read_metadata(folder: Path) -> dict:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from venom_hw import __version__
+from venom_hw.atomic import write_atomically
 from venom_hw.boards import Board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import Project, render_project
@@ -122,7 +121,7 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
         check.seconds = check.seconds or phase.seconds.get(check.name, 0.0)
     phase.seconds["total"] = round(time.perf_counter() - start, 2)
     report = make_report(options, datapath, project, checks, saturations, phase.seconds, datapath_file)
-    write_json(out / "report.json", report)
+    write_atomically(out / "report.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -269,12 +268,3 @@ def make_report(options, datapath, project, checks, saturations, seconds, datapa
 def shown(path: Path, base: Path) -> str:
     """A path relative to the output folder."""
     return Path(path).resolve().relative_to(base.resolve()).as_posix()
-
-
-def write_json(target: Path, document: dict) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "w") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)

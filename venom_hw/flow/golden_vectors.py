@@ -15,13 +15,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from venom_hw.atomic import write_atomically
 from venom_hw.datapath.golden import Golden
 from venom_hw.datapath.model import Datapath
 from venom_hw.flow.model_files import ModelFiles
@@ -121,22 +120,15 @@ def changes(old: GoldenVectors | None, new: GoldenVectors) -> list[str]:
 
 def save_vectors(vectors: GoldenVectors, folder: Path = FOLDER) -> list[Path]:
     """Writes both files atomically; their bytes depend on the content alone."""
-    folder.mkdir(parents=True, exist_ok=True)
     model = vectors.facts["model"]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **vectors.arrays)
     text = json.dumps(vectors.facts, indent=1) + "\n"
-    return [_write(folder / f"{model}.npz", buffer.getvalue()), _write(folder / f"{model}.json", text.encode())]
+    return [
+        write_atomically(folder / f"{model}.npz", buffer.getvalue()),
+        write_atomically(folder / f"{model}.json", text),
+    ]
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(target: Path, data: bytes) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)
-    return target

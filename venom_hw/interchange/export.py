@@ -24,6 +24,8 @@ from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from onnx import numpy_helper
 from torch import nn
 
+from venom_hw.atomic import write_atomically
+
 from .quant_nodes import KEPT_METADATA, quant_name, quant_nodes
 
 OPSET = 18
@@ -104,12 +106,7 @@ def export_graph(
         entry.key, entry.value = key, str(value)
     model.producer_name, model.producer_version = "venom-hw", ""
     data = model.SerializeToString(deterministic=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-    return path
+    return write_atomically(path, data)
 
 
 @contextlib.contextmanager

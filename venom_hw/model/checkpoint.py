@@ -19,6 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from venom_hw.atomic import write_atomically
+
 from .errors import CheckpointError
 from .network import MKIDEnergySSM
 
@@ -86,10 +88,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: VenomCheckpoint) -> Pat
     }
     _check_header(path, header)
     tensors = {k: v.detach().to(torch.float32).contiguous() for k, v in checkpoint.model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(save(tensors, {"venom": json.dumps(header)}))
-    os.replace(temporary, path)
+    write_atomically(path, save(tensors, {"venom": json.dumps(header)}))
     return path
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+
+from venom_hw.atomic import write_atomically
 
 from .calibrate import build_network
 from .formats import TensorFormat
@@ -66,16 +67,9 @@ def write_tensors(
     path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]
 ) -> Path:
     """Write a safetensors file atomically, ``header`` as JSON under the key ``venom``."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
     data = save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-    return path
+    return write_atomically(path, data)
 
 
 def read_tensors(path: str | os.PathLike, expected: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from venom_hw.atomic import write_atomically
 from venom_hw.detector.resolving_power_table import ResolvingPowerTable
 
 from .evaluate import FLOAT, QUANTISED
-
-
-def write_atomically(path: Path, data: bytes) -> Path:
-    """Write bytes through a temporary file beside the target."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-    return path
 
 
 def write_json(path: Path, report: dict[str, Any]) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+
+from venom_hw.atomic import atomic_file
 
 from .evaluate import FILTER, VENOM, Evaluation
 
@@ -65,7 +66,6 @@ def plot_report(path: Path, result: Evaluation, history: list[dict], title: str)
         axes.set_ylabel(y)
         axes.legend(fontsize=8)
     bias.axhline(0, color="0.8", zorder=0)
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=130)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=130)
     plt.close(figure)
-    os.replace(temporary, path)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
+
+from venom_hw.atomic import write_atomically
 
 from .config import TrainConfig
 from .errors import TrainError
@@ -20,13 +21,6 @@ from .loop import Trainer
 
 FORMAT = "venom-hw/training-state/1"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """A reader sees the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(temporary, path)
 
 
 def save_state(folder: Path, trainer: Trainer) -> None:

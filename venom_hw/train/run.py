@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from venom_hw import __version__
+from venom_hw.atomic import write_atomically
 from venom_hw.model import VenomCheckpoint, save_checkpoint
 
 from .config import TrainConfig
@@ -22,7 +23,7 @@ from .errors import TrainError
 from .evaluate import Evaluation, evaluate, text_report
 from .loop import LOSSES, Trainer
 from .plot import plot_report
-from .resume import restore_state, save_state, write_atomically
+from .resume import restore_state, save_state
 
 MODEL_FILE = "model.safetensors"
 
