@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from venom_hw.train import TrainConfig, Trainer, TrainError
-from venom_hw.train.loop import gaussian_nll, learning_rate, mean_square
+from venom_hw.train.loop import gaussian_nll, mean_square
 from venom_hw.train.resume import read_state, restore_state, save_state, saved_config
+from venom_hw.train.schedule import warm_up_then_cosine
 
 SMALL = TrainConfig(d_model=8, d_state=4, d_head_hidden=8, epochs=3, batch=64, lr=1e-2, warmup=1.0, seed=7)
 
@@ -119,11 +120,11 @@ def test_short_windows_are_masked(toy_data):
 
 
 def test_schedule():
-    rates = [learning_rate(k, 10, 100, 1.0) for k in range(100)]
+    rates = [warm_up_then_cosine(k, 10, 100, 1.0) for k in range(100)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.5)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False)) and 0 <= rates[-1] < 1e-3
-    assert learning_rate(0, 0, 10, 2.0) == 2.0
+    assert warm_up_then_cosine(0, 0, 10, 2.0) == 2.0
 
 
 def test_losses():

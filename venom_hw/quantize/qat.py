@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from venom_hw.train.schedule import warm_up_then_cosine
 
 from .checkpoint import CheckpointError, read_tensors, write_tensors
 from .network import QuantVenom
@@ -65,11 +66,7 @@ def loss_function(
 def learning_rate(step: int, settings: dict[str, Any]) -> float:
     """Linear warm-up, then cosine to zero."""
     steps, warmup = settings["steps"], max(1, round(settings["warmup"] * settings["steps"]))
-    if step < warmup:
-        return settings["learning_rate"] * (step + 1) / warmup
-    return (
-        settings["learning_rate"] * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-    )
+    return warm_up_then_cosine(step, warmup, steps, settings["learning_rate"])
 
 
 def batch_indices(windows: int, step: int, batch: int, seed: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from venom_hw.model import MKIDEnergySSM
 
 from .config import TrainConfig
 from .errors import TrainError
+from .schedule import warm_up_then_cosine
 
 BETAS = (0.9, 0.98)
 
@@ -31,13 +32,6 @@ def mean_square(mu: Tensor, logvar: Tensor, target: Tensor) -> Tensor:
 
 
 LOSSES = {"gaussian_nll": gaussian_nll, "mse": mean_square}
-
-
-def learning_rate(step: int, warmup: int, total: int, peak: float) -> float:
-    """Rises linearly to `peak` at step `warmup`, then falls as a cosine to zero at `total`."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 class Trainer:
@@ -93,7 +87,7 @@ class Trainer:
             index = order[k * batch : (k + 1) * batch]
             x = (self.counts[index].float() - self.mean) / self.std
             lengths = None if self.lengths is None else self.lengths[index]
-            rate = learning_rate(self.step, warmup, total, config.lr)
+            rate = warm_up_then_cosine(self.step, warmup, total, config.lr)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             loss = LOSSES[config.loss](*self.model(x, lengths), self.target[index])
