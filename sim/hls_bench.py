@@ -53,6 +53,7 @@ def run_bench(
     windows: int = 16,
     seed: int = 1,
     pulses: np.ndarray | None = None,
+    pulse_lengths: np.ndarray | None = None,
     scenarios: Sequence[str] | None = None,
     waves: bool = False,
     fifo_depth: int = 16,
@@ -68,7 +69,7 @@ def run_bench(
         project: rendered for few channels (8, say): every channel takes part in every scenario.
         datapath: what the golden model runs; the one the project was rendered from.
         out: folder for builds, logs and results.json.
-        windows, seed, pulses, scenarios, waves, progress: see `sim.runner.run_device`.
+        windows, seed, pulses, pulse_lengths, scenarios, waves, progress: see `sim.runner.run_device`.
         fifo_depth, latency: of the shell's output FIFO and pipeline.
         built, objects: folders of the verilated shell and of compiled sources, to share between runs.
         optimise: of the project's C++; -O0 compiles faster and runs several times slower.
@@ -88,6 +89,7 @@ def run_bench(
         windows=windows,
         seed=seed,
         pulses=pulses,
+        pulse_lengths=pulse_lengths,
         scenarios=scenarios,
         waves=waves,
         built=built,

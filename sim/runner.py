@@ -144,6 +144,7 @@ def run_device(
     windows: int = 16,
     seed: int = 1,
     pulses: np.ndarray | None = None,
+    pulse_lengths: np.ndarray | None = None,
     scenarios: Sequence[str] | None = None,
     waves: bool = False,
     built: Path | None = None,
@@ -156,6 +157,7 @@ def run_device(
         out: folder for cases, build, log and results.json.
         windows: windows of L samples a scenario, roughly.
         pulses: int (n, L, 2) centred counts to draw windows from; synthetic ones without.
+        pulse_lengths: (n,) valid samples of each, where they are not all of L.
         scenarios: names; all without.
         waves: keep a VCD (out/run/dump.vcd).
         built: folder of a build to share between runs; out/built without.
@@ -166,7 +168,7 @@ def run_device(
     out = Path(out).resolve()
     plan = Plan(
         device.channels, device.revisit, device.max_steps, device.fifo_depth, windows, seed,
-        None if pulses is None else _whole(pulses, device.max_steps),
+        None if pulses is None else _whole(pulses, device.max_steps), pulse_lengths,
     )  # fmt: skip
     seconds, clock = {}, time.perf_counter()
     cases = make_cases(device, plan, golden, out / "cases", scenarios)

@@ -26,6 +26,7 @@ class Plan:
         windows: windows of L samples that a scenario drives, roughly (a scenario of short windows drives more).
         seed: of everything random.
         pulses: int (n, L, 2) pulses to draw from, or None: synthetic ones.
+        pulse_lengths: (n,) valid samples of each pulse, 1..L; None: all of L.
     """
 
     channels: int
@@ -35,6 +36,7 @@ class Plan:
     windows: int = 16
     seed: int = 1
     pulses: np.ndarray | None = None
+    pulse_lengths: np.ndarray | None = None
 
 
 class Draw:
@@ -226,10 +228,12 @@ def revisit(plan: Plan) -> Case:
 
 
 def pulses(plan: Plan) -> Case:
-    """Every given pulse once (real ones, when the caller has them), whole."""
+    """Every given pulse once (real ones, when the caller has them), as long as it is."""
     draw = Draw(plan, "pulses")
     given = plan.pulses[: 4 * plan.windows] if plan.pulses is not None else []
-    windows = [Pulse(k % plan.channels, np.asarray(p, np.int64)) for k, p in enumerate(given)] or draw.mixed()
+    ends = [len(p) for p in given] if plan.pulse_lengths is None else plan.pulse_lengths
+    whole = [np.asarray(p, np.int64)[:end] for p, end in zip(given, ends, strict=False)]
+    windows = [Pulse(k % plan.channels, samples) for k, samples in enumerate(whole)] or draw.mixed()
     return Case("pulses", "the given pulses, whole", [Segment(draw.stimulus(windows))], draw.seed)
 
 

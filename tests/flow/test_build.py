@@ -27,6 +27,7 @@ def test_the_job_is_bit_exact_and_says_so(built):
     assert set(report["renderings"]) == {"qonnx", "reference", "hls_csim"}
     for name, check in report["renderings"].items():
         assert check["mismatches"] == 0 and check["windows"] == 60 and check["integers"] > 60 * 50, name
+    assert report["golden_engine"] in ("numpy", "native")
     assert report["board"] == "rfsoc4x2" and report["channels"] == 1024
     assert report["estimates"]["multipliers"]["variable"] > 0
     for name in ("hls/src/venom.cpp", "hls/hls_config.cfg", "hls/run_hls.tcl", "hls/tb/vectors.bin"):

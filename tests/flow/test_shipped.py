@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sim.hls_bench import run_bench
 from venom_hw.boards import load_board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import render_project
@@ -66,15 +67,31 @@ def test_golden_vectors_through_every_rendering(chain):
     assert chain.check(arrays["samples"], arrays["lengths"]) == len(arrays["samples"])
 
 
-def test_real_ptsi_pulses_through_every_rendering(chain, shared_data):
+@pytest.fixture
+def real(chain, shared_data):
+    """(counts, lengths) of the real PtSi pulses at the model's window."""
     path = shared_data / "mkid" / "ptsi_real_2MHz.npz"
     if not path.is_file():
         pytest.skip(f"no real pulses: {path} is not there")
     if chain.files.name != "ptsi":
         pytest.skip("the real pulses are those of a PtSi detector")
-    real = load_real_ptsi(path, Window.from_dict(dict(chain.datapath.meta["window"])))
-    assert len(real.counts) > 30 and real.lengths.max() <= chain.datapath.step.max_steps
-    assert chain.check(real.counts, np.asarray(real.lengths)) == len(real.counts)
+    pulses = load_real_ptsi(path, Window.from_dict(dict(chain.datapath.meta["window"])))
+    assert len(pulses.counts) > 30 and pulses.lengths.max() <= chain.datapath.step.max_steps
+    return pulses.counts, np.asarray(pulses.lengths)
+
+
+def test_real_ptsi_pulses_through_every_rendering(chain, real):
+    assert chain.check(*real) == len(real[0])
+
+
+def test_real_ptsi_pulses_under_cocotb(chain, real):
+    counts, lengths = real
+    result = run_bench(
+        chain.project, chain.datapath, chain.folder / "bench", pulses=counts, pulse_lengths=lengths,
+        scenarios=["pulses"], progress=False,
+    )  # fmt: skip
+    assert result.mismatches == 0, result.table()
+    assert result.results == len(counts) and result.state_words == int(lengths.sum()) * chain.datapath.state_words
 
 
 def test_the_quantised_model_keeps_the_resolving_power(chain):
