@@ -16,13 +16,15 @@ WINDOWS = 1000
 
 def run() -> list[Measurement]:
     """1,000 windows of each shipped model, each side with its own default number of threads."""
-    return [measure(name) for name in shipped_models()]
+    return [line for name in shipped_models() for line in measure(name)]
 
 
-def measure(name: str) -> Measurement:
+def measure(name: str) -> list[Measurement]:
+    """The engine that Golden takes by default, then the NumPy one."""
     files = find_model(name)
     datapath = import_venom(files.step, files.head)
     golden = Golden(datapath.step, datapath.head)
+    plain = Golden(datapath.step, datapath.head, engine="numpy")
     checkpoint = load_checkpoint(PRETRAINED / f"{name}.safetensors")
     length = datapath.step.max_steps
     rng = np.random.default_rng(0)
@@ -30,13 +32,35 @@ def measure(name: str) -> Measurement:
     counts = np.clip(mean + spread * rng.standard_normal((WINDOWS, length, 2)), -32768, 32767).astype(np.int16)
     x = torch.from_numpy(((counts - mean) / spread).astype(np.float32))
     checkpoint.model.eval()
+    threads = torch.get_num_threads()
 
-    def recurrent():
+    def recurrent(threads: int):
+        torch.set_num_threads(threads)
         with torch.inference_mode():
             checkpoint.model.recurrent(x)
 
-    seconds, reference = best_seconds_each([lambda: golden.run(counts), recurrent], repeats=5)
-    return Measurement(
-        f"golden model, {name}, {WINDOWS:,} windows of {length}", seconds, "float PyTorch, recurrent", reference, 1.0,
-        f"{WINDOWS * length / seconds / 1e6:.2f} million samples a second",
-    )  # fmt: skip
+    engine = golden.run(counts).engine
+    try:
+        seconds, numpy_seconds, reference, one_thread = best_seconds_each(
+            [
+                lambda: golden.run(counts),
+                lambda: plain.run(counts),
+                lambda: recurrent(threads),
+                lambda: recurrent(1),
+            ],
+            repeats=5,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    shape = f"{WINDOWS:,} windows of {length}"
+    with_one = f"PyTorch with 1 thread {one_thread * 1e3:.0f} ms"
+    lines = [(f"golden model ({engine}), {name}, {shape}", seconds, 1.0)]
+    if engine != plain.wanted:
+        lines.append((f"golden model (numpy), {name}, {shape}", numpy_seconds, None))
+    return [
+        Measurement(
+            title, taken, "float PyTorch, recurrent", reference, aim,
+            f"{WINDOWS * length / taken / 1e6:.2f} million samples a second; {with_one}",
+        )
+        for title, taken, aim in lines
+    ]  # fmt: skip

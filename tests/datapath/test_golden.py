@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.datapath.networks import small_recurrent
+from tests.datapath.test_native import needs_compiler
 from venom_hw.datapath import DatapathError, FixedType, GraphBuilder
 from venom_hw.datapath.golden import Golden, run_by_step
 from venom_hw.datapath.passes.hoist import hoist
 from venom_hw.datapath.reference import initial_states, run_step
+
+ENGINES = ["numpy", pytest.param("native", marks=needs_compiler)]
 
 
 def windows(rng, step, count, length):
@@ -24,7 +27,7 @@ def test_golden_is_the_reference(seed, narrow_state, length, count):
     step, head = small_recurrent(rng, narrow_state=narrow_state)
     samples = windows(rng, step, count, length)
     expected = run_by_step(step, samples)
-    result = Golden(step, head, threads=1).run(samples, trace=True)
+    result = Golden(step, head, threads=1, engine="numpy").run(samples, trace=True)
     for name in (*dict(step.states), *dict(step.outputs)):
         assert np.array_equal(result.trace[name], np.stack(expected[name], axis=1)), name
     finals = {name: expected[name][-1] for name in dict(step.states)}
@@ -39,7 +42,7 @@ def test_windows_of_any_length_and_their_saturations(seed):
     rng = np.random.default_rng(seed)
     step, head = small_recurrent(rng, narrow_state=True)
     samples, lengths = windows(rng, step, 7, 24), rng.integers(1, 25, 7)
-    result = Golden(step, head, threads=2).run(samples, lengths)
+    result = Golden(step, head, threads=2, engine="numpy").run(samples, lengths)
     saturations = {}
     for i, length in enumerate(lengths):
         states = initial_states(step, 1)
@@ -55,11 +58,12 @@ def test_windows_of_any_length_and_their_saturations(seed):
     assert saturated, "the state of this network is made narrow so that something saturates"
 
 
-def test_many_windows_cross_chunks_and_blocks():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_many_windows_cross_chunks_and_blocks(engine):
     rng = np.random.default_rng(3)
     step, head = small_recurrent(rng)
     samples = windows(rng, step, 1100, 24)
-    result = Golden(step, head).run(samples)
+    result = Golden(step, head, engine=engine).run(samples)
     expected = run_by_step(step, samples)
     for name in dict(step.states):
         assert np.array_equal(result.states[name], expected[name][-1]), name
@@ -77,7 +81,8 @@ def test_the_hoist_leaves_only_the_recurrence_in_the_loop():
     assert len(everything) == len(set(everything))
 
 
-def test_a_state_fed_by_the_recurrence_stays_in_the_loop():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_state_fed_by_the_recurrence_stays_in_the_loop(engine):
     """Two recurrences in a row: the second one's delay line holds values of the first."""
     b = GraphBuilder("two", max_steps=6)
     x = b.input("x", (2,), FixedType(True, 6, 0))
@@ -94,7 +99,7 @@ def test_a_state_fed_by_the_recurrence_stays_in_the_loop():
     assert hoist(step).recurrent == ("h", "line", "k")
     samples = windows(np.random.default_rng(0), step, 5, 6)
     expected = run_by_step(step, samples)
-    trace = Golden(step).run(samples, trace=True).trace
+    trace = Golden(step, engine=engine).run(samples, trace=True).trace
     for name in ("h", "line", "k"):
         assert np.array_equal(trace[name], np.stack(expected[name], axis=1))
 

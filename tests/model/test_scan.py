@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import torch
 
+from venom_hw import compiled
 from venom_hw.model import ModelError, linear_scan, scan_kernel, selective_scan
 
 SHAPES = [(3, 21, 16, 8), (2, 5, 6, 3), (1, 1, 16, 8), (4, 130, 16, 8), (2, 3, 1, 1)]
@@ -198,7 +199,7 @@ def test_a_failing_compiler_is_reported(tmp_path, monkeypatch):
 
 
 def test_kernel_compiles_without_a_warning(tmp_path):
-    compiler, _ = scan_kernel._compiler()
+    compiler, _ = compiled.compiler()
     flags = [f for f in scan_kernel.FLAGS if f not in ("-shared", "-O3")]
     command = [compiler, *flags, "-O1", "-Wall", "-Wextra", "-c", str(scan_kernel.SOURCE), "-o", str(tmp_path / "k.o")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -117,6 +117,12 @@ class FixedType:
         return self.lo + narrow, self.hi
 
     @property
+    def dtype(self) -> np.dtype:
+        """The narrowest of int16, int32 and int64 that holds the integers."""
+        bits = self.width + int(not self.signed)
+        return np.dtype(np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
+
+    @property
     def max_frac(self) -> int:
         return self.frac if isinstance(self.frac, int) else int(self.frac.max())
 

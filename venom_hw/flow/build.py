@@ -98,9 +98,10 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
         f"executing the QONNX files and the reference on {len(samples):,} windows",
         lambda: check_executions(files, datapath, golden, samples, lengths),
     )
+    everything = golden.run(samples, lengths)
     saturations = {
         "pulses": golden.run(windows.samples[windows.kind == 0], windows.lengths[windows.kind == 0]).saturations,
-        "all": golden.run(samples, lengths).saturations,
+        "all": everything.saturations,
     }
     checks.append(
         phase(
@@ -121,6 +122,7 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
         check.seconds = check.seconds or phase.seconds.get(check.name, 0.0)
     phase.seconds["total"] = round(time.perf_counter() - start, 2)
     report = make_report(options, datapath, project, checks, saturations, phase.seconds, datapath_file)
+    report["golden_engine"] = everything.engine
     write_atomically(out / "report.json", json.dumps(report, indent=1) + "\n")
     return report
 

@@ -1,26 +1,21 @@
 """Compiles scan_kernel.cpp once, keeps the library in a cache folder, and calls it (CPU, float32 and float64).
 
-Cache: $VENOM_CACHE, else $XDG_CACHE_HOME/venom-hw, else ~/.cache/venom-hw. The file name carries a hash of the
-source, the compiler's version, the flags and the processor, so that nothing stale is ever loaded. Without a
-working compiler `library()` returns None, after one warning that says why, and the scans of `scan_torch` are
-used: same results, slower.
+The cache is that of `venom_hw.compiled`. Without a working compiler `library()` returns None, after one warning that
+says why, and the scans of `scan_torch` are used: same results, slower.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
 import subprocess
-import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from venom_hw.compiled import KernelUnavailable, compile_library
 
 SOURCE = Path(__file__).with_name("scan_kernel.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared")
@@ -33,66 +28,9 @@ FUNCTIONS = {
 }  # pointers
 
 
-class KernelUnavailable(RuntimeError):
-    """The kernel cannot be compiled or loaded here."""
-
-
-def cache_folder() -> Path:
-    """Folder of compiled kernels (need not exist)."""
-    if folder := os.environ.get("VENOM_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "venom-hw"
-
-
-def _compiler() -> tuple[str, str]:
-    """Path and version line of the C++ compiler ($CXX, else g++, c++, clang++)."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
-    for name in names:
-        if path := shutil.which(name):
-            answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60)
-            return path, answer.stdout.partition("\n")[0]
-    raise KernelUnavailable(f"no C++ compiler found (looked for {', '.join(names)}; Debian: apt install g++)")
-
-
-def _processor() -> str:
-    """What -march=native depends on: a cache folder may be shared by several machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return "".join(
-        next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features")
-    )
-
-
 def build(folder: Path | None = None) -> Path:
     """The shared library, compiled into `folder` (default: the cache) unless it is there. Raises KernelUnavailable."""
-    path, version = _compiler()
-    key = "\0".join([SOURCE.read_text(encoding="utf-8"), path, version, *FLAGS, _processor()])
-    folder = cache_folder() if folder is None else Path(folder)
-    library = folder / f"scan-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
-    if library.is_file():
-        return library
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix="scan-", suffix=".tmp", dir=folder)
-    except OSError as error:
-        raise KernelUnavailable(
-            f"cannot write to {folder} ({error}); VENOM_CACHE names another folder"
-        ) from error
-    os.close(handle)
-    try:
-        done = subprocess.run(
-            [path, *FLAGS, str(SOURCE), "-o", temporary], capture_output=True, text=True, timeout=300
-        )
-        if done.returncode:
-            lines = [x for x in done.stderr.splitlines() if "error" in x] or done.stderr.splitlines()[-1:]
-            raise KernelUnavailable(f"{path} failed on {SOURCE.name}: {lines[0] if lines else 'no message'}")
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, library)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return library
+    return compile_library(SOURCE.read_text(encoding="utf-8"), "scan", FLAGS, what=SOURCE.name, folder=folder)
 
 
 @functools.cache
