@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from venom_hw.datapath.evaluate import round_shift
 from venom_hw.datapath.fixed import (
     FixedPointError,
     FixedType,
@@ -15,7 +16,6 @@ from venom_hw.datapath.fixed import (
     rounding_from_qonnx,
     smallest_type,
 )
-from venom_hw.datapath.ops import round_shift
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(-6, 12), st.sampled_from(list(Rounding)))

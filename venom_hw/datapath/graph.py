@@ -2,7 +2,7 @@
 
 A recurrent network is its **step graph**: `state` nodes hold what the paired node computed one step before (zero at
 a window's start), and a window is a run of at most `max_steps` steps. Types of exact operations are never written by
-hand: the interval rules of `ops` derive them as the graph grows.
+hand: the interval rules of `bounds` derive them as the graph grows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
+from venom_hw.datapath.bounds import accumulator_type, infer
 from venom_hw.datapath.fixed import FixedType, Overflow, Rounding
-from venom_hw.datapath.ops import Call, DatapathError, Facts, accumulator_type, infer
+from venom_hw.datapath.ops import Call, DatapathError, Facts
 
 
 @dataclass(frozen=True)

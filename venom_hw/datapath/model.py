@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from venom_hw.atomic import write_atomically
+from venom_hw.datapath.bounds import OPERATIONS
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.datapath.graph import Graph, Node, constant_key
-from venom_hw.datapath.ops import OPERATIONS, DatapathError
+from venom_hw.datapath.ops import DatapathError
 
 FORMAT = "venom-hw/datapath"
 VERSION = 1

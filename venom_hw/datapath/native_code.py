@@ -16,9 +16,10 @@ from importlib import resources
 
 import numpy as np
 
+from venom_hw.datapath.evaluate import round_only
 from venom_hw.datapath.fixed import Overflow, Rounding
 from venom_hw.datapath.graph import Graph, Node
-from venom_hw.datapath.ops import DatapathError, alignment, collapse, full_frac, round_only, shift_left
+from venom_hw.datapath.ops import DatapathError, alignment, collapse, full_frac, shift_left
 
 EXACT = 1 << 53
 ROUNDED = 1 << 51

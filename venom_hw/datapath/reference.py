@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from venom_hw.datapath.evaluate import evaluate, round_only
 from venom_hw.datapath.graph import Graph
-from venom_hw.datapath.ops import DatapathError, evaluate, round_only
+from venom_hw.datapath.ops import DatapathError
 
 
 @dataclass(frozen=True)

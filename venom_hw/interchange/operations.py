@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from venom_hw.datapath.evaluate import gather
 from venom_hw.datapath.fixed import FixedType
-from venom_hw.datapath.ops import gather
 from venom_hw.interchange.lowering import Lowering, lowers
 from venom_hw.interchange.normalise import normalised
 from venom_hw.interchange.tables import Cone, ConeEvaluator, shrink, table_cone
