@@ -74,6 +74,15 @@ def test_accumulators_are_wide_enough_for_the_longest_window_and_no_wider():
     assert state["total"].tolist() == [[-12800] * 3]
 
 
+def test_a_scalar_constant_stays_a_scalar():
+    b = GraphBuilder("scalar")
+    x = b.input("x", (), FixedType(True, 8, 0))
+    y = b.mul(x, b.constant(3, FixedType(False, 2, 1)), name="y")
+    graph = b.build({"y": y})
+    assert graph["y"].shape == ()
+    assert run_step(graph, {"x": np.array([5, -7])}, {}).outputs["y"].tolist() == [15, -21]
+
+
 def test_normalise_brings_the_leading_one_to_the_top():
     b = GraphBuilder("n")
     x = b.input("x", (), FixedType(False, 10, 4))

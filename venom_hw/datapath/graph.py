@@ -148,7 +148,7 @@ def check_states(graph: Graph, facts: Mapping[str, Facts]) -> None:
 
 def constant_key(array: np.ndarray) -> str:
     """Name of a constant: the hash of its shape and integers."""
-    array = np.ascontiguousarray(array, np.int64)
+    array = np.array(array, np.int64, order="C")
     return "c" + hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()[:20]
 
 
@@ -194,7 +194,7 @@ class GraphBuilder:
         array = np.asarray(array)
         if not np.issubdtype(array.dtype, np.integer):
             raise DatapathError(f"constants are integers, not {array.dtype}")
-        array = np.ascontiguousarray(array, np.int64)
+        array = np.array(array, np.int64, order="C")  # a copy; a scalar stays one
         array.flags.writeable = False
         key = constant_key(array)
         self.constants[key] = array
