@@ -1,4 +1,4 @@
-"""What goes wrong around a bench, as opposed to in the device under test (that is a `scoreboard.Mismatch`)."""
+"""What goes wrong around a bench, as opposed to in the device under test (that is a difference in the report)."""
 
 
 class BenchError(RuntimeError):

@@ -66,8 +66,10 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name:14} {scenario(plan).about}")
         return 0
     try:
-        for name, least in (("channels", 1), ("windows", 1), ("fifo_depth", 1), ("latency", 2)):
-            if getattr(args, name) < least:
+        for name, least in (
+            ("channels", 1), ("windows", 1), ("fifo_depth", 1), ("latency", 2), ("seed", 0), ("revisit", 1),
+        ):  # fmt: skip
+            if getattr(args, name) is not None and getattr(args, name) < least:
                 raise BenchError(f"--{name.replace('_', '-')} {getattr(args, name)}: at least {least}")
         board, files = load_board(args.board), find_model(args.model)
         out = args.out or Path("build") / board.name / "sim"
@@ -78,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
             board,
             out / "hls",
             channels=args.channels,
-            revisit=args.revisit or default_revisit(args.channels),
+            revisit=default_revisit(args.channels) if args.revisit is None else args.revisit,
             name=files.name,
         )
         print("  compiling the generated C++ and the DPI shell ...", flush=True)
@@ -94,7 +96,9 @@ def main(argv: list[str] | None = None) -> int:
             fifo_depth=args.fifo_depth,
             latency=args.latency,
         )
-    except (BenchError, ToolchainError, BoardError, CodegenError, DatapathError, ModelError, ImportRefused) as error:
+    except (
+        BenchError, ToolchainError, BoardError, CodegenError, DatapathError, ModelError, ImportRefused, OSError,
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"\n{result.table()}\n")

@@ -12,7 +12,7 @@ examples:
   python -m venom_hw.hls --board zcu111 --model inhf         the other shipped model
   python -m venom_hw.hls --model runs/mine --windows 200     a folder that `python -m venom_hw.quantize` wrote
 
-What happens: the QONNX files are read into a typed fixed-point datapath; its golden model (integer NumPy) runs
+What happens: the QONNX files are read into a typed fixed-point datapath; its golden model (exact integers) runs
 simulated pulses and stress windows; the QONNX files, a reference executor, the generated C++ compiled with g++, and the
 same C++ behind AXI4-Stream under cocotb and Verilator must give the same integers on every output and every state
 word after every sample. The exit status is 0 only if they do (1: a bit differs, 2: something is missing or malformed).
@@ -51,16 +51,22 @@ def main(argv: list[str] | None = None) -> int:
     from venom_hw.interchange.onnx_graph import ImportRefused
 
     errors: tuple[type[Exception], ...] = (
-        BoardError, CodegenError, DatapathError, DataError, ImportRefused, ModelError, StimulusError,
+        BoardError, CodegenError, DatapathError, DataError, ImportRefused, ModelError, StimulusError, OSError,
     )  # fmt: skip
     if not args.no_bench:
         from sim.errors import BenchError
+        from sim.toolchain import ToolchainError, verilator_environment
 
-        errors = (*errors, BenchError)
+        errors = (*errors, BenchError, ToolchainError)
     try:
-        if args.windows < 4:
-            raise ModelError(f"--windows {args.windows}: at least 4")
+        for name, least in (("windows", 4), ("seed", 0), ("channels", 1), ("revisit", 1)):
+            value = getattr(args, name)
+            if value is not None and value < least:
+                raise ModelError(f"--{name} {value}: at least {least}")
+        if not args.no_bench:
+            verilator_environment()  # what is missing is said before the work
         board, files = load_board(args.board), find_model(args.model)
+        files.parameters()  # reads the checkpoint: a broken one is said now
         out = args.out or Path("build") / board.name
         print(f"VENOM-HW: model {files.name} for {board.title}")
         options = Options(

@@ -59,7 +59,7 @@ def main(argv=None) -> int:
         total = lines * args.pulses + min(args.pulses, NOISE_TRACES)
         with tqdm(total=total, unit="pulse", desc=f"simulate {preset.name}", file=sys.stderr) as bar:
             files = generate_folder(preset, args.out, args.pulses, args.seed, energies, args.force, bar.update)
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not files:

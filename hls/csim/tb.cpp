@@ -49,10 +49,12 @@ struct Mismatch {
 
 class Comparison {
   public:
+    long long compared = 0;
     long long mismatches = 0;
     Mismatch first;
 
     void check(long long expected, long long found, unsigned channel, long long sample, const char *tensor, unsigned index) {
+        compared++;
         if (expected != found && mismatches++ == 0) {
             first = Mismatch{channel, sample, tensor, index, expected, found};
         }
@@ -227,7 +229,7 @@ int main(int argc, char **argv) {
                 ", \"tensor\": \"" + m.tensor + "\", \"index\": [" + index + "], \"expected\": " +
                 std::to_string(m.expected) + ", \"found\": " + std::to_string(m.found) + "}";
     }
-    printf("{\"beats\": %zu, \"windows\": %zu, \"mismatches\": %lld, \"first\": %s}\n", beats.size(), results.size(),
-           comparison.mismatches, first.c_str());
+    printf("{\"beats\": %zu, \"windows\": %zu, \"compared\": %lld, \"mismatches\": %lld, \"first\": %s}\n", beats.size(),
+           results.size(), comparison.compared, comparison.mismatches, first.c_str());
     return comparison.mismatches ? 1 : 0;
 }

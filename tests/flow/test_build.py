@@ -1,6 +1,7 @@
 """The main job on a small model: the report, the exit status, and that a changed bit is found and named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -52,12 +53,53 @@ def test_what_the_user_reads(built, small_model, capsys):
         (["--board", "nosuch"], "nosuch"),
         (["--model", "nosuch"], "neither a shipped model"),
         (["--windows", "1"], "at least 4"),
+        (["--seed", "-1"], "--seed -1: at least 0"),
+        (["--channels", "0"], "--channels 0: at least 1"),
     ],
 )
 def test_wrong_arguments_are_said_in_a_line(arguments, message, tmp_path, capsys):
     assert hls.main(["--out", str(tmp_path), "--no-bench", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_an_output_that_is_a_file(small_model, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    assert hls.main(["--model", str(small_model), "--out", str(tmp_path / "taken"), "--no-bench"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_difference_turns_verdict_and_status(built, small_model, tmp_path, monkeypatch, capsys):
+    """The C++ of a network with one other table entry: the job must say so, name the place and fail."""
+    from venom_hw.flow import build as flow
+
+    def render(datapath, *args, **kwargs):
+        node = next(n for n in datapath.step.nodes if n.op == "table" and n.name == "xa")
+        key = node.attrs["entries"]
+        table = datapath.step.constants[key].copy()
+        table[len(table) // 2] += 1
+        step = replace(datapath.step, constants={**datapath.step.constants, key: table})
+        return rendered(replace(datapath, step=step), *args, **kwargs)
+
+    rendered = flow.render_project
+    monkeypatch.setattr(flow, "render_project", render)
+    arguments = ["--model", str(small_model), "--out", str(tmp_path), "--windows", "20", "--no-bench"]
+    assert hls.main(arguments) == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["bit_exact"] is False and report["skipped"] == ["hls_cocotb"]
+    assert report["renderings"]["qonnx"]["mismatches"] == 0
+    csim = report["renderings"]["hls_csim"]
+    assert csim["mismatches"] > 0 and "channel" in csim["first"] and "expected" in csim["first"]
+    text = capsys.readouterr().out
+    assert "NOT BIT EXACT" in text and "FIRST DIFFERENCE" in text
+
+
+def test_the_whole_job_with_the_bench(small_model, tmp_path):
+    assert hls.main(["--model", str(small_model), "--out", str(tmp_path), "--windows", "12"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    bench = report["renderings"]["hls_cocotb"]
+    assert report["bit_exact"] is True and report["skipped"] == []
+    assert bench["mismatches"] == 0 and bench["windows"] > 50 and len(bench["scenarios"]) >= 10
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,23 @@ def test_a_mean_over_three(tmp_path):
         import_graph(OnnxGraph(path), {"x": FixedType(True, 8, 2)})
 
 
+def test_step_and_head_of_different_models(files, tmp_path):
+    model = onnx.load(files[1])
+    next(p for p in model.metadata_props if p.key == "venom.model").value = "another"
+    onnx.save(model, tmp_path / "head.onnx")
+    with pytest.raises(ImportRefused, match="are not of one model: venom.model is 'test' and 'another'"):
+        import_venom(files[0], tmp_path / "head.onnx")
+
+
+def test_head_whose_sums_have_another_format(files, tmp_path):
+    model = onnx.load(files[1])
+    prop = next(p for p in model.metadata_props if p.key == "venom.input.pool_den")
+    prop.value = '{"bits": 19, "frac": 3, "signed": false}'
+    onnx.save(model, tmp_path / "head.onnx")
+    with pytest.raises(ImportRefused, match="input 'pool_den' .* is not the state of step.onnx"):
+        import_venom(files[0], tmp_path / "head.onnx")
+
+
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(ImportRefused, match="absent.onnx: no such file"):
         OnnxGraph(tmp_path / "absent.onnx")

@@ -5,10 +5,12 @@ import json
 
 import pytest
 
+from venom_hw.flow.golden_vectors import load_vectors
 from venom_hw.interchange.execute import Executor
 from venom_hw.model.checkpoint import load_checkpoint
 from venom_hw.quantize.checkpoint import load_quantised
 from venom_hw.quantize.files import write_qonnx
+from venom_hw.quantize.verify import verify_files
 
 
 @pytest.fixture(params=["ptsi", "inhf"])
@@ -23,6 +25,15 @@ def test_checkpoint_gives_the_shipped_onnx_bytes(shipped, tmp_path):
     assert loaded.name == name
     for path in write_qonnx(loaded.network, loaded.formats, tmp_path, model=name, window=loaded.window):
         assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_executed_files_equal_the_shipped_network(shipped):
+    name, _, folder = shipped
+    loaded = load_quantised(folder / "model.safetensors")
+    samples = load_vectors(name).arrays["samples"]
+    check = verify_files(loaded.network, loaded.formats, folder / "step.onnx", folder / "head.onnx", samples)
+    assert check.mismatches == check.window_form_mismatches == 0, check.first
+    assert check.compared > samples.shape[0] * samples.shape[1] * 193
 
 
 def test_report_belongs_to_the_files_and_meets_the_goal(shipped):

@@ -25,7 +25,7 @@ class CsimResult:
     """What the C simulation of one vector file found.
 
     Attributes:
-        mismatches: integers that differ, in both passes (engine beat by beat, streams).
+        compared: integers compared, mismatches: those that differ, in both passes (engine beat by beat, streams).
         windows: results compared; beats: beats driven.
         first: the first mismatch: channel, sample, tensor, index, expected, found; None if all agree.
     """
@@ -33,6 +33,7 @@ class CsimResult:
     mismatches: int
     windows: int
     beats: int
+    compared: int
     first: dict | None
 
     def __str__(self) -> str:
@@ -178,7 +179,9 @@ def run_csim(
             f"{binary} {vectors}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}"
         )
     summary = json.loads(done.stdout.strip().splitlines()[-1])
-    result = CsimResult(summary["mismatches"], summary["windows"], summary["beats"], summary["first"])
+    result = CsimResult(
+        summary["mismatches"], summary["windows"], summary["beats"], summary["compared"], summary["first"]
+    )
     if (done.returncode == 0) != (result.mismatches == 0):
         raise CodegenError(f"{binary}: exit status {done.returncode} with {result.mismatches} mismatches")
     return result

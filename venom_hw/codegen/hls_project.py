@@ -118,8 +118,8 @@ def render_project(
         if rate is None:
             raise CodegenError("the datapath's meta has no window.rate_hz: give channels and revisit")
         point = board.operating_point(float(rate))
-    channels = int(channels or point.channels)
-    revisit = int(revisit or channels)
+    channels = int(point.channels if channels is None else channels)
+    revisit = int(channels if revisit is None else revisit)
     if channels < 1 or revisit < 1:
         raise CodegenError(f"channels = {channels}, revisit = {revisit}: both must be at least 1")
     name = name or str(meta.get("model", "venom"))

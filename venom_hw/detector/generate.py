@@ -30,6 +30,9 @@ def _refuse_foreign(folder: Path, wanted: dict, found: dict, force: bool) -> Non
     lines = sorted(folder.glob("*nm.npz"))
     if lines and not found.get("simulated"):
         raise DataError(folder, None, f"data that no simulation wrote are here ({lines[0].name})", "an empty folder")
+    others = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    if others and not found:
+        raise DataError(folder, None, f"files that no simulation wrote are here ({others[0]})", "an empty folder")
     same = {**found, "complete": None} == {**wanted, "complete": None}
     if found and not same and not force:
         raise DataError(folder / "metadata.json", None, "another data set is here", "an empty folder, or --force")

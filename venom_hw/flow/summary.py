@@ -71,6 +71,7 @@ def summary(report: dict, out: Path) -> str:
         f"{out / 'report.json'}",
         "",
         "BIT EXACT: every rendering gives the same integers"
+        + (f" (left out: {', '.join(NAMES[name] for name in report['skipped'])})" if report["skipped"] else "")
         if report["bit_exact"]
         else "NOT BIT EXACT: see the first difference above",
     ]

@@ -28,7 +28,7 @@ from venom_hw.datapath.graph import Graph
 from venom_hw.datapath.model import Datapath
 from venom_hw.datapath.ops import DatapathError
 from venom_hw.interchange import operations  # noqa: F401 - registers the operations with the lowering
-from venom_hw.interchange.lowering import Lowering
+from venom_hw.interchange.lowering import Lowering, declared_type
 from venom_hw.interchange.onnx_graph import ImportRefused, OnnxGraph
 
 
@@ -40,9 +40,24 @@ def import_venom(step: str | Path, head: str | Path) -> Datapath:
             is supported.
     """
     step_file, head_file = OnnxGraph(step), OnnxGraph(head)
+    for key in ("venom.model", "venom.max_steps", "venom.window"):
+        ours, theirs = (f.metadata.get(key) for f in (step_file, head_file))
+        if ours != theirs:
+            raise ImportRefused(
+                f"{step_file.path.name} and {head_file.path.name} are not of one model: "
+                f"{key} is {ours!r} and {theirs!r}"
+            )
     step_graph = import_graph(step_file)
-    sums = {state: step_graph[state].type for state, _ in step_graph.states}
-    head_graph = import_graph(head_file, {n: sums[n] for n in head_file.inputs if n in sums})
+    states = {state: step_graph[state] for state, _ in step_graph.states}
+    shared = {name: states[name].type for name in head_file.inputs if name in states}
+    head_graph = import_graph(head_file, shared)
+    for name, type_ in shared.items():
+        stated = declared_type(head_file, name)
+        if head_graph[name].shape != states[name].shape or stated is not None and stated.frac != type_.frac:
+            raise ImportRefused(
+                f"{head_file.path.name}: input {name!r} {head_graph[name].shape} {stated} is not the state of "
+                f"{step_file.path.name}, {states[name].shape} {type_}"
+            )
     meta = {"model": step_file.metadata.get("venom.model", Path(step).parent.name), "max_steps": step_graph.max_steps}
     for key, value in step_file.metadata.items():
         if key == "venom.window":

@@ -37,6 +37,20 @@ def supported() -> str:
     )
 
 
+def declared_type(file: OnnxGraph, name: str) -> FixedType | None:
+    """The format that a file's metadata states for an input; None when it states none."""
+    text = file.metadata.get(f"venom.input.{name}")
+    if text is None:
+        return None
+    try:
+        data = json.loads(text)
+        frac = np.asarray(data["frac"])
+        frac = frac[0] if frac.ndim > len(file.input_shape(name)) else frac  # the batch axis
+        return FixedType(bool(data["signed"]), int(data["bits"]), frac)
+    except (KeyError, TypeError, ValueError) as error:
+        raise file.refuse(None, f"metadata venom.input.{name} {text!r} is no format ({error})") from error
+
+
 class Lowering:
     """One file on its way to a graph: what is made already, and the names of what comes."""
 
@@ -81,21 +95,15 @@ class Lowering:
     def input_type(self, name: str) -> FixedType:
         if name in self.input_types:
             return self.input_types[name]
-        text = self.file.metadata.get(f"venom.input.{name}")
-        if text is None:
+        declared = declared_type(self.file, name)
+        if declared is None:
             users = [n for n in self.file.nodes if name in n.input]
             if len(users) == 1 and users[0].op_type == "Quant":
                 return self.file.quant_format(users[0]).type
             raise self.file.refuse(
                 None, f"input {name!r} has no format: expected metadata venom.input.{name} or a Quant as its only user"
             )
-        try:
-            data = json.loads(text)
-            frac = np.asarray(data["frac"])
-            frac = frac[0] if frac.ndim > len(self.file.input_shape(name)) else frac  # the batch axis
-            return FixedType(bool(data["signed"]), int(data["bits"]), frac)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self.file.refuse(None, f"metadata venom.input.{name} {text!r} is no format ({error})") from error
+        return declared
 
     # names -----------------------------------------------------------------------------------------------------
 

@@ -79,8 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         ("data", options.data),
         *(("extra", p) for p in options.extra),
     ):
-        if not path.exists():
-            print(f"error: --{name} {path}: no such file or folder", file=sys.stderr)
+        wanted, found = ("file", path.is_file()) if name == "model" else ("folder", path.is_dir())
+        if not found:
+            print(f"error: --{name} {path}: no such {wanted}", file=sys.stderr)
             return 2
     warnings.filterwarnings("ignore", module="brevitas")
     os.environ.setdefault("TORCH_LOGS", "-all")
@@ -130,9 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
         VerifyError,
         FloatingPointError,
         ValueError,
+        OSError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 
