@@ -38,7 +38,7 @@ help: ## This list
 	@echo
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
 	@echo "  MODEL=...  hls, sim, golden: ptsi, inhf or a folder that quantize wrote (default ptsi); quantize: a float model"
-	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where train and quantize write"
+	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where hls, train and quantize write"
 	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
 
 hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL= DATA=)
