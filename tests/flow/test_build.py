@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from venom_hw import hls
 from venom_hw.datapath.golden import Golden
-from venom_hw.flow.checks import check_qonnx, check_reference
+from venom_hw.flow.checks import Check, check_qonnx, check_reference
 from venom_hw.flow.model_files import ModelFiles
 from venom_hw.flow.stimuli import check_windows
 
@@ -127,6 +127,21 @@ def test_one_changed_weight_in_the_file_is_found(small_files, small_datapath, wi
     check = check_qonnx(changed, small_datapath, golden, samples, lengths, plain)
     assert check.mismatches > 0
     assert "window" in check.first and "golden" in check.first and "qonnx" in check.first
+
+
+def test_batches_add_up_and_a_difference_names_the_window_of_all(small_files, small_datapath, windows):
+    samples, lengths, _ = windows
+    golden = Golden(small_datapath.step, small_datapath.head)
+    check = Check("qonnx")
+    for at in (0, 20):
+        trace = golden.run(samples[at : at + 20], lengths[at : at + 20], trace=True)
+        if at:
+            energy = trace.outputs["energy"].copy()
+            energy[3] += 1
+            trace.outputs["energy"] = energy
+        check_qonnx(small_files, small_datapath, trace, samples[at : at + 20], lengths[at : at + 20], plain, check)
+    assert check.windows == len(samples) == 30 and check.mismatches == 1
+    assert check.first.startswith("window 23, at the end, energy")
 
 
 def test_values_off_the_grid_count_as_mismatches(small_files, small_datapath, windows, tmp_path):

@@ -17,10 +17,11 @@ from venom_hw.interchange.execute import Executor
 
 @dataclass
 class Check:
-    """What one comparison covered and found.
+    """What one comparison covered and found; batches of windows add up in one Check.
 
     Attributes:
-        windows: windows compared; integers: words compared; mismatches: words that differ.
+        windows: windows compared (`batch_at`: those before the running batch); integers: words compared.
+        mismatches: words that differ.
         first: the first difference, in words ('' when none).
     """
 
@@ -30,6 +31,7 @@ class Check:
     mismatches: int = 0
     first: str = ""
     seconds: float = 0.0
+    batch_at: int = 0
     notes: dict = field(default_factory=dict)
 
     def compare(self, tensor: str, expected: np.ndarray, found: np.ndarray, valid: np.ndarray, where: str) -> None:
@@ -42,7 +44,7 @@ class Check:
         if count and not self.first:
             index = tuple(int(i) for i in np.argwhere(wrong)[0])
             self.first = (
-                f"window {index[0]}, {where}, {tensor}{list(index[1:])}: "
+                f"window {self.batch_at + index[0]}, {where}, {tensor}{list(index[1:])}: "
                 f"golden {expected[index]}, {self.name} {found[index]}"
             )
         self.mismatches += count
@@ -65,7 +67,7 @@ def _follow(
     check: Check, datapath: Datapath, golden: WindowResult, samples, lengths, step: Step, states, progress
 ) -> dict[str, np.ndarray]:
     """Runs `step` sample by sample on its own trajectory, compares with the golden trace; the states at the ends."""
-    check.windows = len(samples)
+    check.batch_at, check.windows = check.windows, check.windows + len(samples)
     final = {name: np.zeros_like(golden.states[name]) for name, _ in datapath.step.states}
     for t in progress(range(samples.shape[1])):
         outputs, states = step(samples[:, t], states)
@@ -78,9 +80,11 @@ def _follow(
     return final
 
 
-def check_reference(datapath, golden: WindowResult, samples, lengths, progress: Callable[..., Iterator]) -> Check:
-    """The int64 reference executor, node by node: the golden model's own check."""
-    check = Check("reference")
+def check_reference(
+    datapath, golden: WindowResult, samples, lengths, progress: Callable[..., Iterator], check: Check | None = None
+) -> Check:
+    """The int64 reference executor, node by node: the golden model's own check. Adds to `check` if given."""
+    check = check or Check("reference")
 
     def step(sample, states):
         result = run_step(datapath.step, {datapath.step.inputs[0].name: sample}, states)
@@ -94,10 +98,16 @@ def check_reference(datapath, golden: WindowResult, samples, lengths, progress: 
 
 
 def check_qonnx(
-    files: ModelFiles, datapath, golden: WindowResult, samples, lengths, progress: Callable[..., Iterator]
+    files: ModelFiles,
+    datapath,
+    golden: WindowResult,
+    samples,
+    lengths,
+    progress: Callable[..., Iterator],
+    check: Check | None = None,
 ) -> Check:
-    """The QONNX files, executed in float64 through ONNX's ReferenceEvaluator, sample by sample."""
-    check = Check("qonnx")
+    """The QONNX files, executed in float64 through ONNX's ReferenceEvaluator, sample by sample. Adds to `check`."""
+    check = check or Check("qonnx")
     step_file, head_file = Executor(files.step), Executor(files.head)
     step_graph, head_graph = datapath.step, datapath.head
 
