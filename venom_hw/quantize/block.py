@@ -5,6 +5,7 @@ Names as in :mod:`venom_hw.quantize.network`: D = d_model, E = d_inner, N = d_st
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -46,11 +47,18 @@ class QuantBlock(nn.Module):
             make, f"{name}.neg_A", "w_A", (d_inner, d_state), (d_inner, d_state), signed=False
         )
         self.q_g = q("g", (1, d_inner, d_state), signed=False)
-        self.q_dx, self.q_h = q("dx"), q("h", (1, d_inner, d_state))
+        self.register_buffer("g_minimum", None, persistent=False)
+        self.q_dx, self.q_h = q("dx", (1, d_inner)), q("h", (1, d_inner, d_state))
         self.skip = QuantParameter(make, f"{name}.skip", "w_D", (d_inner,))
         self.q_y, self.q_gz, self.q_o = q("y"), q("gz"), q("o")
         self.out_proj = QuantLinear(make, f"{name}.out_proj", "out", d_inner, d_model, bias=False)
         self.q_r = make(f"{name}.q_r", "res", (), True)
+
+    def limit_decay(self, fmt: TensorFormat) -> None:
+        """Let no decay fall below the format's ``minimum`` code (nothing to do without one)."""
+        if fmt.minimum is not None:
+            lowest = torch.as_tensor(fmt.minimum * np.asarray(fmt.lsb), dtype=self.neg_A.value.dtype)
+            self.g_minimum = lowest
 
     def project(self, r: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Residual stream (..., D) -> convolution input xi and gate z (..., E)."""
@@ -65,7 +73,8 @@ class QuantBlock(nn.Module):
         xa = self.q_xa(F.silu(u))
         b, c = self.q_B(self.b_proj(xa)), self.q_C(self.c_proj(xa))
         zt = self.q_zt(self.dt_proj(xa))
-        g = self.q_g(1.0 - torch.exp(-(F.softplus(zt).unsqueeze(-1) * self.neg_A())))
+        decay = 1.0 - torch.exp(-(F.softplus(zt).unsqueeze(-1) * self.neg_A()))
+        g = self.q_g(decay if self.g_minimum is None else torch.maximum(decay, self.g_minimum))
         dx = self.q_dx(self.q_delta(F.softplus(zt)) * xa)
         return xa, c, g, dx.unsqueeze(-1) * b.unsqueeze(-2)
 

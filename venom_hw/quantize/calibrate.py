@@ -3,6 +3,12 @@ point.
 
 Scalar scales hold the largest magnitude seen (or a percentile, by recipe) plus guard bits; scales of the
 state h and of the decay g are chosen for each (d, n), weights for each row.
+
+Four choices make the gateware smaller; none is in the default recipe: ``scale = "channel"`` gives dx = delta x a
+binary point for each d (few bits then hold channels of different delta); ``spread`` limits how far the binary
+points of h of one d lie apart (the sum over n is as wide as its terms are misaligned); ``balance`` moves powers of
+two from the rows of B to those of C, so that the states of one d are of one size (:func:`balance`); a tensor rounded
+by ``floor`` behind a bias gets its half unit from that bias (:func:`round_in_bias`): rounding half up, without an adder.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ import torch
 
 from .formats import FormatError, TensorFormat, frac_for
 from .network import QuantVenom
-from .quantisers import Observer, brevitas_factory, observer_factory
+from .quantisers import MAY_SHARE, Observer, brevitas_factory, observer_factory
 from .recipe import Recipe
 from .shape import NetworkShape
 
@@ -61,11 +67,52 @@ def choose_formats(observers: Mapping[str, Observer], recipe: Recipe) -> dict[st
                 raise FormatError(f"tensor '{name}' was never seen during calibration")
             percentile = settings.get("percentile", recipe.calibration["percentile"])
             limit = seen.percentile(percentile) if percentile < 100 and not seen.scale_shape else seen.limit
+            if seen.tensor_class in MAY_SHARE and settings.get("scale", "tensor") == "tensor":
+                limit = np.max(limit)
             frac = frac_for(limit if np.ndim(limit) else float(limit), bits, seen.signed, guard)
             if seen.tensor_class == "g":  # a decay of 1 or more would not be a decay
                 frac = np.maximum(frac, bits)
-        formats[name] = TensorFormat(bits, frac, seen.signed, settings.get("rounding", "half_even"))
+            if "spread" in settings:
+                frac = np.minimum(frac, frac.min(axis=-1, keepdims=True) + settings["spread"])
+        rounding, minimum = settings.get("rounding", "half_even"), settings.get("minimum")
+        formats[name] = TensorFormat(bits, frac, seen.signed, rounding, minimum)
     return formats
+
+
+def balance(
+    parameters: Mapping[str, torch.Tensor], shape: NetworkShape, observers: Mapping[str, Observer]
+) -> dict[str, torch.Tensor]:
+    """The same function with states of similar size within each d: row n of B times 2^-k, row n of C times 2^k.
+
+    h_n depends linearly on B_n and is read through C_n only, so the powers cancel exactly; k_n is the mean over d of
+    how much larger than the others (in octaves) the largest |h[d, n]| is.
+    """
+    parameters = dict(parameters)
+    for layer in range(shape.n_layers):
+        name = f"step.layers.{layer}"
+        octaves = np.log2(np.maximum(observers[f"{name}.q_h"].limit[0], 2.0**-40))
+        k = np.rint((octaves - octaves.mean(axis=1, keepdims=True)).mean(axis=0))
+        power = torch.as_tensor(np.exp2(k), dtype=torch.float64)[:, None]
+        for projection, factor in (("b_proj", 1 / power), ("c_proj", power)):
+            key = f"{name}.{projection}.weight.value"
+            parameters[key] = parameters[key] * factor
+    return parameters
+
+
+def round_in_bias(
+    parameters: Mapping[str, torch.Tensor], shape: NetworkShape, formats: Mapping[str, TensorFormat]
+) -> dict[str, torch.Tensor]:
+    """Parameters with half a unit of each tensor of rounding ``floor`` added to the bias in front of it."""
+    parameters = dict(parameters)
+    biases = {"step.q_in": "step.affine.bias", "step.q_res": "step.input_proj.bias"}
+    for layer in (f"step.layers.{k}" for k in range(shape.n_layers)):
+        for tensor, bias in (("xi", "x_proj.bias"), ("z", "z_proj.bias"), ("u", "conv_bias"), ("zt", "dt_proj.bias")):
+            biases[f"{layer}.q_{tensor}"] = f"{layer}.{bias}"
+    biases |= {f"head.q_{tensor}": f"head.fc{k}.bias" for k, tensor in enumerate(("a1", "a2", "out"), 1)}
+    for tensor, bias in biases.items():
+        if formats[tensor].rounding == "floor":
+            parameters[f"{bias}.value"] = parameters[f"{bias}.value"] + 0.5 * formats[tensor].lsb
+    return parameters
 
 
 def score_reference(observers: Mapping[str, Observer], formats: Mapping[str, TensorFormat]) -> float:
@@ -82,6 +129,8 @@ def build_network(
     """The quantised network of given formats (float32; ``.double()`` it to judge), with parameters if given."""
     h_formats = [formats[f"step.layers.{k}.q_h"] for k in range(shape.n_layers)]
     network = QuantVenom(shape, brevitas_factory(formats), h_formats)
+    for k, layer in enumerate(network.step.layers):
+        layer.limit_decay(formats[f"step.layers.{k}.q_g"])
     if parameters is not None:
         load_parameters(network, parameters)
     return network
@@ -98,8 +147,11 @@ def calibrate(
     (windows, L, 2).
     """
     observers = observe(parameters, shape, counts, progress=progress)
+    if recipe.tensors["h"].get("balance"):
+        parameters = balance(parameters, shape, observers)
+        observers = observe(parameters, shape, counts, progress=progress)
     formats = choose_formats(observers, recipe)
-    parameters = dict(parameters)
+    parameters = round_in_bias(parameters, shape, formats)
     parameters["step.score_reference"] = torch.tensor(
         score_reference(observers, formats), dtype=torch.float64
     )

@@ -25,18 +25,24 @@ class FormatError(ValueError):
 class TensorFormat:
     """Fixed-point format of one tensor: round (``half_even`` or ``floor``) to 2^-frac, then saturate to
     ``bits``.
+
+    ``minimum``: smallest code that the network lets the quantiser see (decay g: 1, so that no pole becomes an
+    integrator and 1 - g keeps its upper bits constant); None where there is none.
     """
 
     bits: int
     frac: int | np.ndarray
     signed: bool = True
     rounding: str = "half_even"
+    minimum: int | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.bits, (int, np.integer)) and 1 + int(self.signed) <= self.bits <= 24):
             raise FormatError(f"bits = {self.bits!r}: expected an integer of {1 + int(self.signed)} to 24")
         if self.rounding not in ROUNDINGS:
             raise FormatError(f"rounding = {self.rounding!r}: expected one of {', '.join(ROUNDINGS)}")
+        if self.minimum is not None and not self.code_range[0] <= self.minimum <= self.code_range[1]:
+            raise FormatError(f"minimum = {self.minimum}: expected a code of {self.code_range}")
         frac = np.asarray(self.frac)
         if frac.dtype.kind not in "iu" or frac.size == 0 or np.abs(frac).max() > 60:
             raise FormatError(f"frac = {self.frac!r}: expected integers between -60 and 60")
@@ -65,7 +71,8 @@ class TensorFormat:
     def to_dict(self) -> dict[str, Any]:
         """JSON form; an array ``frac`` becomes nested lists."""
         frac = self.frac if isinstance(self.frac, int) else self.frac.tolist()
-        return {"bits": self.bits, "frac": frac, "signed": bool(self.signed), "rounding": self.rounding}
+        entry = {"bits": self.bits, "frac": frac, "signed": bool(self.signed), "rounding": self.rounding}
+        return entry if self.minimum is None else entry | {"minimum": self.minimum}
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> TensorFormat:
@@ -76,6 +83,7 @@ class TensorFormat:
             frac if isinstance(frac, int) else np.asarray(frac),
             entry["signed"],
             entry["rounding"],
+            entry.get("minimum"),
         )
 
 

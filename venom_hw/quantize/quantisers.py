@@ -23,6 +23,8 @@ from .formats import FormatError, TensorFormat
 # (name, tensor class of the recipe, shape of the scale, signed) -> module applied to the tensor
 QuantiserFactory = Callable[[str, str, tuple[int, ...], bool], nn.Module]
 
+# classes observed for each channel whose recipe may still ask for one scale for the whole tensor
+MAY_SHARE = ("dx",)
 ROUNDING_IMPL = {"half_even": FloatToIntImplType.ROUND, "floor": FloatToIntImplType.FLOOR}
 
 
@@ -91,7 +93,7 @@ class Observer(nn.Module):
     ``scale_shape``.
 
     ``limit`` is the largest magnitude seen.  For scalar scales a random subsample of magnitudes is kept too,
-    so that a percentile can be asked for (:meth:`percentile`).
+    so that a percentile can be asked for (:meth:`percentile`); for others too, over all elements.
     """
 
     SAMPLE = 20_000
@@ -120,6 +122,7 @@ class Observer(nn.Module):
             )
         else:
             limit = np.asarray(magnitude.max().item())
+        if not self.scale_shape or self.tensor_class in MAY_SHARE:
             flat = magnitude.reshape(-1)
             if flat.numel() > self.SAMPLE:
                 flat = flat[torch.from_numpy(self.rng.integers(0, flat.numel(), self.SAMPLE))]

@@ -17,7 +17,18 @@ from typing import Any
 
 RECIPE_FORMAT = "venom-hw/recipe/1"
 DEFAULT = Path(__file__).parent / "recipes" / "default.toml"
-TENSOR_KEYS = {"bits": int, "frac": int, "guard": int, "percentile": float, "rounding": str}
+TENSOR_KEYS = {
+    "bits": int,
+    "frac": int,
+    "guard": int,
+    "percentile": float,
+    "rounding": str,
+    "scale": str,
+    "spread": int,
+    "minimum": int,
+    "balance": bool,
+}
+ONLY = {"scale": ("dx",), "spread": ("h", "g"), "minimum": ("g",), "balance": ("h",)}  # key -> its tensor classes
 
 
 class RecipeError(ValueError):
@@ -66,16 +77,26 @@ class Recipe:
                     raise RecipeError(f"{where}: no 'bits'")
                 for key, value in settings.items():
                     kind = TENSOR_KEYS[key]
-                    if isinstance(value, bool) or not isinstance(
+                    if isinstance(value, bool) != (kind is bool) or not isinstance(
                         value, (int, float) if kind is float else kind
                     ):
                         raise RecipeError(f"{where}.{key} = {value!r}: expected {kind.__name__}")
+                    if name not in ONLY.get(key, (name,)):
+                        raise RecipeError(f"{where}.{key}: only {', '.join(ONLY[key])} can have it")
                 if not 2 <= settings["bits"] <= 20:
                     raise RecipeError(f"{where}.bits = {settings['bits']}: expected 2 to 20")
                 if settings.get("rounding", "half_even") not in ("half_even", "floor"):
                     raise RecipeError(
                         f"{where}.rounding = {settings['rounding']!r}: expected 'half_even' or 'floor' "
                         "(the two that survive Brevitas and QONNX)"
+                    )
+                if settings.get("scale", "tensor") not in ("tensor", "channel"):
+                    raise RecipeError(f"{where}.scale = {settings['scale']!r}: expected 'tensor' or 'channel'")
+                if not 0 <= settings.get("spread", 0) <= 20:
+                    raise RecipeError(f"{where}.spread = {settings['spread']}: expected 0 to 20")
+                if not 0 <= settings.get("minimum", 0) < 1 << settings["bits"]:
+                    raise RecipeError(
+                        f"{where}.minimum = {settings['minimum']}: expected 0 to {(1 << settings['bits']) - 1}"
                     )
                 if not 0 <= settings.get("guard", 0) < settings["bits"] - 1:
                     raise RecipeError(
