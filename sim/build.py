@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -175,6 +176,8 @@ def simulate(
     reports = [folder / f"{Path(case).stem}.json" for case in cases]
     for report in folder.glob("*.json"):
         report.unlink()
+    for table in device.data_files:
+        shutil.copyfile(table, folder / table.name)
     log = folder / "simulation.log"
     bench = {"device": device.to_dict(), "cases": [str(Path(c).resolve()) for c in cases], "reports": str(folder)}
     variables = {BENCH_VARIABLE: json.dumps(bench), "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING")}

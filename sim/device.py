@@ -69,6 +69,11 @@ class Device:
         return []
 
     @property
+    def data_files(self) -> list[Path]:
+        """Files that the sources read by bare name; they are copied into the simulation's directory."""
+        return []
+
+    @property
     def counters(self) -> tuple[str, ...]:
         """The counters that the bench can read; all of them, except in netlists and Vitis exports."""
         return COUNTERS

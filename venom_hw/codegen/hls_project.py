@@ -142,8 +142,8 @@ def render_project(
         "max_steps": step.max_steps,
         "fifo_depth": fifo_depth,
         "head_interval": head_interval,
-        "states": [_state(node) for node in step.state_nodes],
-        "outputs": [_state(head[node]) | {"name": output} for output, node in head.outputs],
+        "states": [state_entry(node) for node in step.state_nodes],
+        "outputs": [state_entry(head[node]) | {"name": output} for output, node in head.outputs],
         "counters": ["abandoned_count", "overlong_count", "dropped_count"],
         "sources": ["step.cpp", "head.cpp", "venom.cpp"],
         "cost": estimate(datapath, channels=channels, fifo_depth=fifo_depth, head_interval=head_interval),
@@ -153,7 +153,8 @@ def render_project(
     return Project(out, manifest, write_files(out, files))
 
 
-def _state(node: Node) -> dict:
+def state_entry(node: Node) -> dict:
+    """A tensor for the manifest: name, shape and type."""
     frac = np.asarray(node.type.frac)
     frac = int(frac) if frac.ndim == 0 else np.broadcast_to(frac, node.shape).tolist()
     return {
@@ -167,7 +168,7 @@ def _state(node: Node) -> dict:
 
 def _graphs(step: Graph, head: Graph, head_interval: int) -> tuple[GraphCode, GraphCode]:
     """Both graphs as C++; the head's inputs are states or outputs of the step."""
-    _check_ports(step, head)
+    check_ports(step, head)
     following = dict(step.states)
     roots = dict(step.states)
     for node in head.inputs:
@@ -210,7 +211,12 @@ def _graphs(step: Graph, head: Graph, head_interval: int) -> tuple[GraphCode, Gr
     return step_code, head_code
 
 
-def _check_ports(step: Graph, head: Graph) -> None:
+def check_ports(step: Graph, head: Graph) -> None:
+    """Whether a step and a head fit the contracts' streams.
+
+    Raises:
+        CodegenError: the step's input is no (I, Q), the head reads what the step does not give, an output is missing.
+    """
     if len(step.inputs) != 1 or step.numel(step.inputs[0].name) != 2 or step.inputs[0].type.width != 16:
         shown = ", ".join(f"{n.name} {n.shape} {n.type}" for n in step.inputs)
         raise CodegenError(
