@@ -56,8 +56,8 @@ class ModelFiles:
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the project."""
-    return sorted(p.name[: -len(SUFFIX)] for p in PRETRAINED.glob(f"*{SUFFIX}") if (p / "step.onnx").is_file())
+    """Names of the models that come with the project: folder names, the standard models' without `-quantised`."""
+    return sorted(p.parent.name.removesuffix(SUFFIX) for p in PRETRAINED.glob("*/step.onnx"))
 
 
 def find_model(model: str | None = None) -> ModelFiles:
@@ -70,6 +70,7 @@ def find_model(model: str | None = None) -> ModelFiles:
     folder = Path(model)
     if model in shipped_models():
         name, folder = model, PRETRAINED / f"{model}{SUFFIX}"
+        folder = folder if folder.is_dir() else PRETRAINED / model
     elif folder.is_dir():
         name = folder.resolve().name.removesuffix(SUFFIX)
     else:

@@ -8,7 +8,7 @@ Four choices make the gateware smaller; none is in the default recipe: ``scale =
 binary point for each d (few bits then hold channels of different delta); ``spread`` limits how far the binary
 points of h of one d lie apart (the sum over n is as wide as its terms are misaligned); ``balance`` moves powers of
 two from the rows of B to those of C, so that the states of one d are of one size (:func:`balance`); a tensor rounded
-by ``floor`` behind a bias gets its half unit from that bias (:func:`round_in_bias`): rounding half up, without an adder.
+by ``floor`` behind a bias gets its half unit from that bias (:func:`round_in_bias`): half up, without an adder.
 """
 
 from __future__ import annotations

@@ -116,18 +116,27 @@ class Recipe:
                 )
 
 
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the project, files of ``recipes/``."""
+    return sorted(p.stem for p in DEFAULT.parent.glob("*.toml"))
+
+
 def load_recipe(path: str | os.PathLike | None = None, overrides: Iterable[str] = ()) -> Recipe:
-    """Default recipe, updated by a TOML file and by ``section.key[.setting]=value`` overrides (values in
-    TOML).
+    """Default recipe, updated by a TOML file (or the name of a shipped recipe) and by
+    ``section.key[.setting]=value`` overrides (values in TOML).
 
     Raises RecipeError for a key the default does not have.
     """
     merged = tomllib.loads(DEFAULT.read_text())
+    if str(path) in shipped_recipes():
+        path = DEFAULT.parent / f"{path}.toml"
     if path is not None:
         try:
             user = tomllib.loads(Path(path).read_text())
         except FileNotFoundError:
-            raise RecipeError(f"recipe {path}: no such file") from None
+            raise RecipeError(
+                f"recipe {path}: no such file; shipped recipes: {', '.join(shipped_recipes())}"
+            ) from None
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"recipe {path}: not TOML: {error}") from None
         if user.pop("format", RECIPE_FORMAT) != RECIPE_FORMAT:

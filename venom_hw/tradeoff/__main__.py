@@ -1,0 +1,85 @@
+"""python -m venom_hw.tradeoff: resolving power against area, over models or over recipes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+DESCRIPTION = """\
+A table of quantised models: change of mean resolving power (from their reports) against LUTs, multipliers and block
+RAMs (estimated from their graphs; synthesised ones beside them with --synth).
+
+With --recipes each recipe is first quantised (python -m venom_hw.quantize; a finished one is kept) into OUT/<recipe>.
+"""
+EPILOG = """\
+examples:
+  python -m venom_hw.tradeoff
+  python -m venom_hw.tradeoff ptsi ptsi-lean --synth ptsi-lean=build/rfsoc4x2/synth.json
+  python -m venom_hw.tradeoff --preset ptsi --recipes default w6a10 lean --out runs/tradeoff-ptsi"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m venom_hw.tradeoff",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("models", nargs="*", help="shipped models or folders (default: all shipped models)")
+    p.add_argument("--recipes", nargs="+", default=[], metavar="RECIPE", help="shipped recipes or TOML files to try")
+    p.add_argument("--preset", default="ptsi", help="float model and data of --recipes: ptsi (default) or inhf")
+    p.add_argument("--out", type=Path, default=Path("build/tradeoff"), help="folder of the results (build/tradeoff)")
+    p.add_argument("--channels", type=int, default=2048, help="contexts whose states are counted (default 2048)")
+    p.add_argument(
+        "--synth", action="append", default=[], metavar="MODEL=FILE", help="synth.json of a model; may be repeated"
+    )
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    from venom_hw.flow.model_files import ModelError, find_model, shipped_models
+    from venom_hw.tradeoff.table import TradeoffError, make_row, plot, text, write_json
+
+    folders = []
+    for recipe in options.recipes:
+        out = options.out / Path(recipe).stem
+        folders.append(str(out))
+        if (status := _quantise(options.preset, recipe, out)) != 0:
+            return status
+    names = options.models or ([] if folders else shipped_models())
+    try:
+        synthesis = {}
+        for entry in options.synth:
+            name, _, path = entry.partition("=")
+            if not path:
+                raise TradeoffError(f"--synth {entry}: expected MODEL=FILE")
+            synthesis[name] = Path(path)
+        models = [find_model(name) for name in (*names, *folders)]
+        if unknown := set(synthesis) - {m.name for m in models}:
+            raise TradeoffError(f"--synth: {', '.join(sorted(unknown))} is not in the table")
+        rows = [make_row(m, channels=options.channels, synthesis=synthesis.get(m.name)) for m in models]
+    except (ModelError, TradeoffError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text(rows))
+    for path in (write_json(options.out / "tradeoff.json", rows), plot(options.out / "tradeoff.png", rows)):
+        print(f"wrote {path}")
+    return 0
+
+
+def _quantise(preset: str, recipe: str, out: Path) -> int:
+    from venom_hw.quantize.__main__ import main as quantise
+
+    return quantise(
+        [
+            *("--model", f"venom_hw/pretrained/{preset}.safetensors", "--data", f"data/{preset}"),
+            *("--extra", f"data/{preset}-between", "--recipe", recipe, "--out", str(out)),
+            *("--name", f"{preset}-{out.name}", "--threads", "1"),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
