@@ -1,0 +1,170 @@
+"""Area and depth of a design: its units synthesised by Yosys, two at a time, what is known already not again."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from venom_hw.atomic import write_atomically
+from venom_hw.synthesis.counts import Counts, count_cells
+from venom_hw.synthesis.depth import Timing, analyse, outside
+from venom_hw.synthesis.errors import SynthesisError
+from venom_hw.synthesis.units import Design, Unit, cut
+from venom_hw.synthesis.yosys import FAMILIES, run_yosys, yosys_version
+
+RECIPE = 1
+"""Counts up when the commands of `commands` change: what was kept is then worth nothing."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A design's counts and depth.
+
+    Attributes:
+        design: its units.
+        counts: of each unit alone, without those that it instantiates.
+        timings: of each unit with those that it instantiates; empty for xc7.
+        seconds: of Yosys for each unit that was not known already.
+    """
+
+    design: Design
+    counts: Mapping[str, Counts]
+    timings: Mapping[str, Timing]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def total(self, unit: str | None = None) -> Counts:
+        """Everything in a unit, what it instantiates included; of the whole design without `unit`."""
+        below = self.design.below(unit or self.design.top)
+        return sum((self.counts[name] * times for name, times in below.items()), Counts())
+
+    def levels(self, unit: str | None = None) -> int:
+        """Longest combinational path in a unit in LUT and carry levels, its ports taken for registers."""
+        return outside(self.timings[unit or self.design.top])
+
+
+def synthesise(
+    sources: Sequence[Path],
+    top: str,
+    work: Path,
+    *,
+    family: str = "xcup",
+    keep: Sequence[str] = (),
+    flat: bool = False,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> Area:
+    """Elaborate `top`, synthesise its units and count.
+
+    Args:
+        sources: SystemVerilog and `.mem` files.
+        work: folder for scripts and logs.
+        family: one of FAMILIES.
+        keep, flat: as for `cut`.
+        cache: folder of netlists that are known already; `work/cache` without one.
+        jobs: Yosys processes at once; without a number as many as processors, 4 at most.
+
+    Raises:
+        SynthesisError: Yosys stopped, or a netlist has cells that are not understood.
+    """
+    if family not in FAMILIES:
+        raise SynthesisError(f"family {family!r}; expected one of {', '.join(FAMILIES)}")
+    design = cut(sources, top, work, keep=keep, flat=flat)
+    cache = cache or work / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    order = design.bottom_up()
+    files = {name: cache / f"{_key(design.units[name], family)}.json.gz" for name in order}
+    missing = [name for name in order if not files[name].exists()]
+    seconds: dict[str, float] = {}
+    with (
+        ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1)) as pool,
+        tqdm(total=len(order), initial=len(order) - len(missing), disable=not progress, unit="module") as bar,
+    ):
+        largest_first = sorted(missing, key=lambda n: -design.units[n].text.stat().st_size)
+        running = {
+            pool.submit(map_unit, design, name, work / f"map{number}", family, files[name]): name
+            for number, name in enumerate(largest_first)
+        }
+        try:
+            for done in as_completed(running):
+                name = running[done]
+                seconds[name] = done.result()
+                bar.set_postfix_str(f"{name} {seconds[name]:.0f} s")
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return examine(design, files, timed=family == "xcup", seconds=seconds)
+
+
+def examine(
+    design: Design, files: Mapping[str, Path], *, timed: bool = True, seconds: Mapping[str, float] | None = None
+) -> Area:
+    """Counts and depths of mapped netlists, one a unit."""
+    counts, timings = {}, {}
+    for name in design.bottom_up():
+        with gzip.open(files[name], "rt", encoding="utf-8") as stream:
+            module = json.load(stream)
+        cells = Counter(cell["type"] for cell in module["cells"].values())
+        counts[name], others = count_cells(cells)
+        unknown = {type_: n for type_, n in others.items() if type_ not in design.units}
+        if unknown:
+            raise SynthesisError(f"{name}: cells of unknown size: {unknown}")
+        if timed:
+            inside = {child: timings[child] for child in design.units[name].children}
+            timings[name] = analyse(module, inside, name)
+    return Area(design, counts, timings, dict(seconds or {}))
+
+
+def map_unit(design: Design, name: str, folder: Path, family: str, target: Path) -> float:
+    """Synthesise one unit, its children black boxes; the netlist's JSON goes to `target`. Returns seconds.
+
+    Raises:
+        SynthesisError: Yosys stopped.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    run_yosys(commands(design, name, family), folder, "map")
+    document = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
+    module = document["modules"][name]
+    for cell in module["cells"].values():  # contents of memories: not needed here, and large
+        cell.pop("parameters", None)
+        cell.pop("attributes", None)
+    write_atomically(target, gzip.compress(json.dumps(module).encode(), 3))
+    shutil.rmtree(folder, ignore_errors=True)
+    return time.perf_counter() - start
+
+
+def commands(design: Design, name: str, family: str) -> list[str]:
+    """What Yosys does with one unit."""
+    unit, synth = design.units[name], f'synth_xilinx -family {family} -noiopad -noclkbuf -top {name}'
+    if family == "xcup":
+        synth += " -uram"
+    return [
+        f'read_rtlil "{design.stubs.resolve()}"',
+        f"delete {name}",
+        f'read_rtlil "{unit.text.resolve()}"',
+        f"{synth} -run begin:prepare",
+        f"{synth} -run prepare:map_dsp",
+        # Yosys does not know use_dsp = no: such products are hidden from the mapping to DSP blocks
+        "chtype -set $__soft_mul a:use_dsp=no %ci4:+$dff[Q,D]:+$mul[Y] t:$mul %i",
+        f"{synth} -run map_dsp:",
+        f"select {name}",
+        "write_json -selected netlist.json",
+    ]
+
+
+def _key(unit: Unit, family: str) -> str:
+    text = "\n".join([str(RECIPE), yosys_version(), family, unit.digest])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
