@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from venom_hw.codegen.rtl.engine import Engine, HeadModule, plan_engine
+from venom_hw.codegen.rtl.engine import Engine, plan_engine
+from venom_hw.codegen.rtl.head import HeadUnit
 from venom_hw.codegen.rtl.parallel_head import parallel_head
 from venom_hw.codegen.rtl.pipeline import Pipeline, PipelinePort
 from venom_hw.codegen.stimulus import channel_bits
@@ -116,5 +117,5 @@ def counting_pipelines(datapath: Datapath) -> tuple[Pipeline, Pipeline]:
 
 def counting_engine(datapath: Datapath, *, channels: int, **given) -> Engine:
     step, head = counting_pipelines(datapath)
-    module: HeadModule = parallel_head(datapath.head, head, channel_bits=channel_bits(channels), banner="by hand")
+    module: HeadUnit = parallel_head(datapath.head, head, channel_bits=channel_bits(channels), banner="by hand")
     return plan_engine(datapath.step, step, module, channels=channels, **given)

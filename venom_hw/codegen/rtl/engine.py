@@ -6,13 +6,15 @@ every memory in front of it can deliver: registers behind the ports take a clock
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.names import Names
 from venom_hw.codegen.rtl.calibration import Calibration, calibration_of
+from venom_hw.codegen.rtl.head import HeadUnit
 from venom_hw.codegen.rtl.pipeline import Pipeline, PipelinePort
+from venom_hw.codegen.rtl.rates import window_fifo_depth
 from venom_hw.codegen.stimulus import channel_bits
 from venom_hw.datapath.graph import Graph
 from venom_hw.datapath.passes.loadable import Loadable
@@ -27,26 +29,6 @@ MAX_REVISIT = 256
 """Longest revisit distance that the hardware watches."""
 EPOCH_BITS = 24
 """Bits of the count of resets that a window's word carries."""
-
-
-@dataclass(frozen=True)
-class HeadModule:
-    """The head as the engine sees it: module `name` in `files` with the ports of `templates/rtl/venom.sv.j2`.
-
-    Attributes:
-        interval: clocks between two windows that it sustains.
-        latency: clocks from a window's sums to its result, at most, while the consumer takes every result.
-        inputs: bits of each input by its name in the head's graph, in the order of `s_sums`, the first in the low bits.
-        about: a line for whoever reads the top module.
-    """
-
-    files: Mapping[str, str]
-    interval: int
-    latency: int
-    inputs: Mapping[str, int]
-    name: str = "head"
-    about: str = ""
-    stats: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,7 +127,7 @@ class Engine:
     interval: int
     fifo_depth: int
     step: Pipeline
-    head: HeadModule
+    head: HeadUnit
     step_clock: int
     memories: tuple[StateMemory, ...]
     sums: tuple[Sum, ...]
@@ -190,7 +172,7 @@ class Engine:
 def plan_engine(
     step_graph: Graph,
     step: Pipeline,
-    head: HeadModule,
+    head: HeadUnit,
     *,
     channels: int,
     revisit: int | None = None,
@@ -204,7 +186,7 @@ def plan_engine(
         step_graph: the graph that `step` renders; its one input that is not in `loadable` is the sample.
         head: its inputs are states (their next values) or outputs of the step, or in `head_loadable`.
         revisit: declared least distance D between two beats of a channel; by default the least one possible.
-        fifo_depth: results that wait in the engine at most; by default one for each channel.
+        fifo_depth: results that wait in the engine at most; by default `default_fifo_depth`.
 
     Raises:
         CodegenError: D is shorter than a state's loop (the message names it) or longer than the hardware watches,
@@ -212,7 +194,8 @@ def plan_engine(
     """
     if channels < 1:
         raise CodegenError(f"channels = {channels}: at least 1")
-    fifo_depth = max(2, channels) if fifo_depth is None else int(fifo_depth)
+    if fifo_depth is None:
+        fifo_depth = default_fifo_depth(channels, step_graph.max_steps, head.interval, step.interval)
     if fifo_depth < 1:
         raise CodegenError(f"fifo_depth = {fifo_depth}: at least 1")
     loaded = {t.name for t in loadable}
@@ -250,6 +233,12 @@ def plan_engine(
         tuple(memories), sums, fifo_clock, sample, calibration,
     )  # fmt: skip
     return _with_revisit(engine, revisit)
+
+
+def default_fifo_depth(channels: int, max_steps: int, head_interval: int, interval: int = 1) -> int:
+    """Places with which continuous windows of L samples lose nothing, in whatever order they end: a power of two."""
+    depth = window_fifo_depth(channels, max_steps, head_interval, interval=interval)
+    return max(2, 1 << (depth - 1).bit_length())
 
 
 def _sum(name: str, bits: int, step: Pipeline, memories: Sequence[StateMemory], step_clock: int, names: Names) -> Sum:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jinja2
 
 from venom_hw.codegen.names import Names
-from venom_hw.codegen.rtl.engine import HeadModule
 from venom_hw.codegen.rtl.engine_files import TEMPLATES
+from venom_hw.codegen.rtl.head import HeadUnit
 from venom_hw.codegen.rtl.pipeline import Pipeline
 from venom_hw.datapath.graph import Graph
 
@@ -15,7 +15,7 @@ OUTPUTS = ("energy", "log_variance")
 
 def parallel_head(
     graph: Graph, pipeline: Pipeline, *, channel_bits: int, banner: str, name: str = "head"
-) -> HeadModule:
+) -> HeadUnit:
     """Module `name` around the pipeline of a head graph (interval 1).
 
     Args:
@@ -45,7 +45,7 @@ def parallel_head(
         banner=banner, module=name, cb=channel_bits, sums_bits=low, latency=latency, depth=1 << bits, bits=bits,
         inputs=inputs, outputs=outputs, pipeline=pipeline.name,
     )  # fmt: skip
-    return HeadModule(
+    return HeadUnit(
         {**pipeline.files, f"{name}.sv": text}, 1, latency + 1, {i["name"]: i["bits"] for i in inputs}, name,
         "one pipeline, a window a clock", dict(pipeline.stats),
     )  # fmt: skip

@@ -1,0 +1,107 @@
+"""The engine's clocks: revisit distance, where memories are read and written, what a project says of itself."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from counting import counting_engine, counting_network, counting_pipelines
+
+from venom_hw.boards import load_board
+from venom_hw.codegen.errors import CodegenError
+from venom_hw.codegen.rtl.engine import MAX_REVISIT, default_fifo_depth, plan_engine
+from venom_hw.codegen.rtl.engine_files import bram36
+from venom_hw.codegen.rtl.project import load_rtl, write_rtl
+
+
+@pytest.fixture(scope="module")
+def network():
+    return counting_network()
+
+
+def project(network, engine, out):
+    return write_rtl(network, load_board("rfsoc4x2"), engine, out, name="counting", banner="by hand", head="parallel")
+
+
+def test_clocks_of_a_pipeline_by_hand(network):
+    """sum: at its port in clock 3 of the step, so addressed 2 before; its next value is there in clock 6."""
+    engine = counting_engine(network, channels=8)
+    # the tap stands at its port in clock 1 and a memory takes clocks 1 to 3: the step begins in clock 2
+    assert engine.step_clock == 2 and engine.sample_delay == 1
+    clocks = {m.name: (m.read_clock, m.value_clock, m.next_clock, m.write_clock) for m in engine.memories}
+    assert clocks == {"sum": (3, 5, 8, 8), "tap": (1, 3, 3, 5), "count": (7, 9, 10, 10)}
+    assert engine.distances == {"window": 5, "sum": 6, "tap": 5, "count": 4}
+    assert engine.revisit == 6 and engine.fifo_clock == 10 and engine.trace_clock == 10
+    assert [(s.name, s.delay) for s in engine.sums] == [("sum", 2), ("count", 0)]
+    assert engine.state_bits == 36 + 32 + network.step["count"].type.width + 24 + 4
+
+
+def test_too_short_a_revisit_distance_names_state_and_clocks(network):
+    with pytest.raises(CodegenError, match=r"revisit = 5 .*state 'sum' is read in clock 3 and written in clock 8 .* 6 "):
+        counting_engine(network, channels=8, revisit=5)
+    assert counting_engine(network, channels=8, revisit=6).revisit == 6
+    assert counting_engine(network, channels=8, revisit=MAX_REVISIT).revisit == MAX_REVISIT
+    with pytest.raises(CodegenError, match="revisit = 257 .* watches at most the last 256"):
+        counting_engine(network, channels=8, revisit=MAX_REVISIT + 1)
+
+
+def test_a_longer_pipeline_of_the_state_lengthens_the_distance(network):
+    step, head = counting_pipelines(network)
+    slow = replace(step, outputs={**step.outputs, "sum_out": replace(step.outputs["sum_out"], clock=11)})
+    engine = plan_engine(network.step, slow, counting_engine(network, channels=8).head, channels=8)
+    assert engine.distances["sum"] == 11 and engine.revisit == 11 and engine.fifo_clock == 13
+
+
+def test_ports_that_do_not_fit_are_refused(network):
+    step, _ = counting_pipelines(network)
+    head = counting_engine(network, channels=8).head
+    with pytest.raises(CodegenError, match="head: input 'energy_gain' is no state and no output of the step"):
+        plan_engine(network.step, step, replace(head, inputs={**head.inputs, "energy_gain": 16}), channels=8)
+    with pytest.raises(CodegenError, match="head: input 'sum' has 35 bits, the step gives 36"):
+        plan_engine(network.step, step, replace(head, inputs={**head.inputs, "sum": 35}), channels=8)
+    narrow = {**step.inputs, "sample": replace(step.inputs["sample"], width=8)}
+    with pytest.raises(CodegenError, match="one input of two 16-bit words"):
+        plan_engine(network.step, replace(step, inputs=narrow), head, channels=8)
+    with pytest.raises(CodegenError, match="channels = 0: at least 1"):
+        plan_engine(network.step, step, head, channels=0)
+    with pytest.raises(CodegenError, match="fifo_depth = 0: at least 1"):
+        plan_engine(network.step, step, head, channels=8, fifo_depth=0)
+
+
+def test_default_depth_of_the_fifo_holds_what_may_come_at_once():
+    """1,024 aligned windows end within 1,024 clocks, of which the head takes 16: less than 1,024 wait."""
+    assert default_fifo_depth(1024, 126, 64) == 1024
+    assert default_fifo_depth(8, 9, 1) == 2
+    with pytest.raises(CodegenError, match="the head takes one every 64"):
+        default_fifo_depth(8, 9, 64)
+
+
+def test_project_is_written_once_and_read_again(network, tmp_path):
+    engine = counting_engine(network, channels=5, revisit=7)
+    made = project(network, engine, tmp_path)
+    assert [p.name for p in made.sources][-1] == "venom.sv" and all(p.exists() for p in made.sources)
+    assert not project(network, engine, tmp_path).written
+    again = load_rtl(tmp_path)
+    assert again.manifest == json.loads(json.dumps(made.manifest)) and again.files == made.files
+    assert (again.channels, again.revisit, again.max_steps) == (5, 7, 9)
+    (tmp_path / "old_stage.sv").write_text("module old_stage; endmodule\n")
+    project(network, engine, tmp_path)
+    assert not (tmp_path / "old_stage.sv").exists()
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(CodegenError, match="expected 'venom-hw/rtl-project/1'"):
+        load_rtl(tmp_path)
+
+
+def test_vivado_script_reads_what_there_is(network, tmp_path):
+    made = project(network, counting_engine(network, channels=5), tmp_path)
+    script = (tmp_path / "vivado_project.tcl").read_text()
+    assert all(f"$here/{name}" in script for name in made.files)
+    assert "-part xczu48dr-ffvg1517-2-e" in script and "-period 1.9531" in script  # 512 MHz
+
+
+def test_block_rams_of_a_memory():
+    """h of PtSi: 2,048 bits by 2,048 channels; of 1,024 channels half of it, of 512 a quarter."""
+    assert [bram36(2048, depth) for depth in (512, 1024, 2048)] == [29, 57, 114]
