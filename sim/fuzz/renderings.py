@@ -1,0 +1,84 @@
+"""Every rendering of a datapath that a fuzz case goes through, each compared with the int64 reference executor."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from sim.fuzz.case import FuzzCase
+from sim.fuzz.difference import Difference, first_difference
+from sim.fuzz.errors import FuzzError
+from sim.fuzz.expected import reference
+from sim.fuzz.workshop import SECONDS, Workshop
+from venom_hw.boards import load_board
+from venom_hw.codegen.csim import build_csim, run_csim
+from venom_hw.codegen.hls_project import render_project
+from venom_hw.codegen.vectors import write_vectors
+from venom_hw.datapath.golden import Golden
+
+BOARD = "zcu111"
+REVISIT = 2
+"""Revisit distance for what has no pipeline."""
+
+Check = Callable[[FuzzCase, Path, Workshop], Difference | None]
+
+
+def golden(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The NumPy engine of the golden model."""
+    return _golden("golden", "numpy", case)
+
+
+def native(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The compiled engine of the golden model."""
+    return _golden("native", "native", case)
+
+
+def _golden(name: str, engine: str, case: FuzzCase) -> Difference | None:
+    stimulus, datapath = case.stimulus(REVISIT), case.datapath
+    expected = reference(datapath, stimulus)
+    samples, lengths = stimulus.windows(datapath.step.max_steps)
+    result = Golden(datapath.step, datapath.head, engine=engine, threads=1).run(samples, lengths, trace=True)
+    return first_difference(name, stimulus, datapath.step.max_steps, expected, result.trace, result.outputs)
+
+
+def hls(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The HLS C++, beat by beat and through its streams."""
+    stimulus, max_steps = case.stimulus(REVISIT), case.datapath.step.max_steps
+    expected = reference(case.datapath, stimulus)
+    project = render_project(case.datapath, _board(), folder / "hls", channels=case.channels, revisit=REVISIT)
+    vectors = write_vectors(folder / "vectors.bin", stimulus, expected, max_steps=max_steps)
+    binary = build_csim(project, flags=workshop.hls_flags)
+    result = run_csim(project, vectors, binary=binary, timeout=SECONDS)
+    if result.mismatches:
+        return Difference("hls", str(result), result.first["tensor"])
+    return None
+
+
+@cache
+def _board():
+    return load_board(BOARD)
+
+
+RENDERINGS: dict[str, Check] = {"golden": golden, "native": native, "hls": hls}
+"""By name, in the order in which they run."""
+DEFAULT = ("golden", "hls")
+
+
+def check(name: str, case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """One rendering of a case; an error of the generator or of a compiler is a difference too.
+
+    Raises:
+        FuzzError: no rendering of that name.
+    """
+    if name not in RENDERINGS:
+        raise FuzzError(f"no rendering {name!r}; there are {', '.join(RENDERINGS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return RENDERINGS[name](case, folder, workshop)
+    except subprocess.TimeoutExpired:
+        return Difference(name, f"no end within {SECONDS} s", error="TimeoutExpired")
+    except Exception as error:  # whatever a rendering raises is what was looked for
+        text = str(error).replace(f"{folder}/", "").strip() or repr(error)
+        return Difference(name, text, error=type(error).__name__)
