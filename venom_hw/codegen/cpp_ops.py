@@ -286,7 +286,8 @@ def _table(c: Context) -> list[str]:
 
 def _requantise(c: Context) -> list[str]:
     (x,) = c.args()
-    if c.all_fixed((x,)):
+    only_zero = c.node.type.limits(Overflow(c.node.attrs["overflow"])) == (0, 0)
+    if c.all_fixed((x,)) and not only_zero:  # AP_SAT_SYM lets -1 through in one signed bit
         return c.assign(x.fixed)
     drop = np.asarray(x.type.frac) - np.asarray(c.node.type.frac)
     amount = c.printer.constant_by_element(
