@@ -66,9 +66,11 @@ def choose_formats(observers: Mapping[str, Observer], recipe: Recipe) -> dict[st
             if seen.limit is None:
                 raise FormatError(f"tensor '{name}' was never seen during calibration")
             percentile = settings.get("percentile", recipe.calibration["percentile"])
-            limit = seen.percentile(percentile) if percentile < 100 and not seen.scale_shape else seen.limit
+            limit, one = seen.limit, not seen.scale_shape
             if seen.tensor_class in MAY_SHARE and settings.get("scale", "tensor") == "tensor":
-                limit = np.max(limit)
+                limit, one = np.max(limit), True
+            if one and percentile < 100:
+                limit = seen.percentile(percentile)
             frac = frac_for(limit if np.ndim(limit) else float(limit), bits, seen.signed, guard)
             if seen.tensor_class == "g":  # a decay of 1 or more would not be a decay
                 frac = np.maximum(frac, bits)
