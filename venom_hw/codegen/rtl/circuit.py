@@ -8,7 +8,8 @@ kind         attrs                                     meaning (integers; >> flo
 ============ ========================================= ===========================================================
 input        -                                         an element of a port
 const        value                                     value
-add          shifts, negate (a tuple each), constant   sum of +-(x << shift) over one or two inputs, + constant
+add          shifts, negate (a tuple each), constant,  sum of +-(x << shift) over one or two inputs, + constant
+             wires
 mul          -                                         a * b (both inputs may be the same signal: a square)
 lookup       rom, column, base                         roms[rom][a - base, column]
 round        drop                                      x holds a value + half an LSB (1 << drop - 1): x >> drop, made
@@ -73,6 +74,15 @@ class Cell:
     inputs: tuple[str, ...] = ()
     attrs: Mapping[str, object] = field(default_factory=dict)
     style: str = ""
+
+    @property
+    def is_wires(self) -> bool:
+        """Whether it costs nothing: an input, a constant, a shift by a constant, an `add` marked `wires`.
+
+        Such an add has one input, not negated, and a constant with no bit in common with the shifted input (and none
+        above a signed one): a concatenation.
+        """
+        return self.kind in ("input", "const", "shift_right") or bool(self.attrs.get("wires"))
 
 
 @dataclass(frozen=True)

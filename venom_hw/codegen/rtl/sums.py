@@ -1,0 +1,145 @@
+"""Linear forms made into signals: many at once, so that rows over the same inputs share their adders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from venom_hw.codegen.rtl.adder_graph import Plan, best_plan
+from venom_hw.codegen.rtl.forms import CellList, Form, Label, power_of_two
+from venom_hw.codegen.rtl.strategies import Strategies
+
+
+@dataclass(frozen=True)
+class Request:
+    """A form that is needed as one signal; `known` are bounds that its terms alone do not prove."""
+
+    form: Form
+    label: Label
+    known: tuple[int, int] | None = None
+
+
+class Sums:
+    """Makes signals of forms, once each."""
+
+    def __init__(self, cells: CellList, strategies: Strategies):
+        self.cells, self.strategies = cells, strategies
+        self._made: dict[tuple, str] = {}
+
+    def get(self, form: Form) -> str | None:
+        """The signal of a form, if there is one already."""
+        return form.signal or self._made.get(form.key)
+
+    def make(self, requests: Sequence[Request]) -> None:
+        """Cells for every request that has no signal yet."""
+        todo: dict[tuple, Request] = {}
+        for request in requests:
+            if self.get(request.form) is None:
+                todo.setdefault(request.form.key, request)
+        sums = []
+        for key, request in todo.items():
+            if not request.form.terms:
+                self._made[key] = self.cells.constant(request.form.constant, request.label)
+            elif len(request.form.terms) == 1 and power_of_two(*request.form.terms.values()) is not None:
+                ((name, coefficient),) = request.form.terms.items()
+                term = (name, power_of_two(coefficient), coefficient < 0)
+                self._made[key] = self.cells.add([term], request.form.constant, request.label, request.known)
+            else:
+                sums.append(request)
+        for group in _connected(sums):
+            self._make_group(group)
+
+    def _make_group(self, group: Sequence[Request]) -> None:
+        names = list(dict.fromkeys(name for request in group for name in request.form.terms))
+        matrix = np.array([[r.form.terms.get(name, 0) for name in names] for r in group], object)
+        if self.strategies.constant_matrix == "dsp":
+            names, matrix = self._multiplied(group, names, matrix)
+        bounds = [(self.cells[n].lo, self.cells[n].hi) for n in names]
+        levels = [self.cells.levels[n] for n in names]
+        plan = best_plan(matrix, bounds, levels, share=self.strategies.constant_matrix == "adder_graph")
+        self._emit(plan, names, group)
+
+    def _multiplied(self, group: Sequence[Request], names: list[str], matrix: np.ndarray):
+        """A multiplier for each coefficient that is no power of two; the sums that are left."""
+        rows: list[dict[str, int]] = []
+        for request in group:
+            row: dict[str, int] = {}
+            for name, coefficient in request.form.terms.items():
+                if power_of_two(coefficient) is None:
+                    name, coefficient = self._product(request.label, name, coefficient)
+                row[name] = row.get(name, 0) + coefficient
+            rows.append(row)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return names, np.array([[row.get(name, 0) for name in names] for row in rows], object)
+
+    def _product(self, label: Label, name: str, coefficient: int) -> tuple[str, int]:
+        shift = (coefficient & -coefficient).bit_length() - 1
+        weight = coefficient >> shift
+        constant = self.cells.constant(weight, label.part(f"weight_{'m' * (weight < 0)}{abs(weight)}"))
+        signal = self.cells[name]
+        lo, hi = sorted((signal.lo * weight, signal.hi * weight))
+        part = label.part(f"times_{name}")
+        return self.cells.new("mul", part, lo, hi, (name, constant), {}, "dsp"), 1 << shift
+
+    def _emit(self, plan: Plan, names: Sequence[str], group: Sequence[Request]) -> None:
+        """Cells of a plan. A row whose last adder is its own takes its constant, shift and sign into that adder."""
+        own = {}  # last adder -> the row that alone reads it
+        first = len(plan.bounds)
+        for request, row in zip(group, plan.rows, strict=True):
+            if row is not None and row.node >= first and plan.uses[row.node] == 1:
+                own[row.node] = (request, row)
+        owner = _owners(plan, group)
+        signals = list(names)
+        for k, pair in enumerate(plan.adders):
+            node = first + k
+            terms = [(signals[t.node], t.shift, t.negate) for t in pair]
+            if node in own:
+                request, row = own[node]
+                terms = [(n, s + row.shift, negate != row.negate) for n, s, negate in terms]
+                signals.append(self.cells.add(terms, request.form.constant, request.label, request.known))
+                self._made[request.form.key] = signals[-1]
+            else:
+                signals.append(self.cells.add(terms, 0, owner[node].part(f"part_{k}")))
+        for request, row in zip(group, plan.rows, strict=True):
+            if request.form.key not in self._made:
+                term = [(signals[row.node], row.shift, row.negate)]
+                form = Form({signals[row.node]: (-1 if row.negate else 1) << row.shift}, request.form.constant)
+                signal = form.signal or self.cells.add(term, form.constant, request.label, request.known)
+                self._made[request.form.key] = signal
+
+
+def _owners(plan: Plan, group: Sequence[Request]) -> dict[int, Label]:
+    """The label of the first row that reads each node, directly or not."""
+    owner: dict[int, Label] = {}
+    for request, row in zip(group, plan.rows, strict=True):
+        if row is not None:
+            owner.setdefault(row.node, request.label)
+    first = len(plan.bounds)
+    for k in reversed(range(len(plan.adders))):
+        for term in plan.adders[k]:
+            if first + k in owner:
+                owner.setdefault(term.node, owner[first + k])
+    return owner
+
+
+def _connected(requests: Sequence[Request]) -> list[list[Request]]:
+    """Groups of requests that have signals in common."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for request in requests:
+        first, *rest = request.form.terms
+        for name in rest:
+            parent[root(name)] = root(first)
+    groups: dict[str, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(root(next(iter(request.form.terms))), []).append(request)
+    return list(groups.values())
