@@ -25,6 +25,8 @@ from venom_hw.synthesis.yosys import FAMILIES, run_yosys, yosys_version
 
 RECIPE = 1
 """Counts up when the commands of `commands` change: what was kept is then worth nothing."""
+BATCH = 200_000
+"""Bytes of units' text that one Yosys process takes, if it is not one larger unit."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,16 @@ def synthesise(
         ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1)) as pool,
         tqdm(total=len(order), initial=len(order) - len(missing), disable=not progress, unit="module") as bar,
     ):
-        largest_first = sorted(missing, key=lambda n: -design.units[n].text.stat().st_size)
         running = {
-            pool.submit(map_unit, design, name, work / f"map{number}", family, files[name]): name
-            for number, name in enumerate(largest_first)
+            pool.submit(map_units, design, names, work / f"map{number}", family, files): names
+            for number, names in enumerate(batches(design, missing))
         }
         try:
             for done in as_completed(running):
-                name = running[done]
-                seconds[name] = done.result()
-                bar.set_postfix_str(f"{name} {seconds[name]:.0f} s")
-                bar.update()
+                names = running[done]
+                seconds |= dict.fromkeys(names, done.result() / len(names))
+                bar.set_postfix_str(f"{names[0]} {done.result():.0f} s")
+                bar.update(len(names))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -127,41 +128,57 @@ def examine(
     return Area(design, counts, timings, dict(seconds or {}))
 
 
-def map_unit(design: Design, name: str, folder: Path, family: str, target: Path) -> float:
-    """Synthesise one unit, its children black boxes; the netlist's JSON goes to `target`. Returns seconds.
+def batches(design: Design, names: Sequence[str]) -> list[list[str]]:
+    """Units that one Yosys process does: large ones alone and first, small ones together (starting takes seconds)."""
+    size = {name: design.units[name].text.stat().st_size for name in names}
+    groups, filled = [], BATCH
+    for name in sorted(names, key=lambda n: -size[n]):
+        if filled + size[name] > BATCH:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size[name]
+    return groups
+
+
+def map_units(
+    design: Design, names: Sequence[str], folder: Path, family: str, targets: Mapping[str, Path]
+) -> float:
+    """Synthesise some units, what they instantiate black boxes; their netlists go to `targets`. Returns seconds.
 
     Raises:
         SynthesisError: Yosys stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    run_yosys(commands(design, name, family), folder, "map")
-    document = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
-    module = document["modules"][name]
-    for cell in module["cells"].values():  # contents of memories: not needed here, and large
-        cell.pop("parameters", None)
-        cell.pop("attributes", None)
-    write_atomically(target, gzip.compress(json.dumps(module).encode(), 3))
+    run_yosys(commands(design, names, family), folder, "map")
+    for name in names:
+        module = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["modules"][name]
+        for cell in module["cells"].values():  # contents of memories: not needed here, and large
+            cell.pop("parameters", None)
+            cell.pop("attributes", None)
+        write_atomically(targets[name], gzip.compress(json.dumps(module).encode(), 3))
     shutil.rmtree(folder, ignore_errors=True)
     return time.perf_counter() - start
 
 
-def commands(design: Design, name: str, family: str) -> list[str]:
-    """What Yosys does with one unit."""
-    unit, synth = design.units[name], f'synth_xilinx -family {family} -noiopad -noclkbuf -top {name}'
-    if family == "xcup":
-        synth += " -uram"
+def commands(design: Design, names: Sequence[str], family: str) -> list[str]:
+    """What Yosys does with some units. No top: each is mapped by itself."""
+    synth = f"synth_xilinx -family {family} -noiopad -noclkbuf" + (" -uram" if family == "xcup" else "")
+    writes = []
+    for name in names:
+        writes += [f"select {name}", f"write_json -selected {name}.json", "select -clear"]
     return [
+        "read_verilog -lib -specify +/xilinx/cells_sim.v",
+        "read_verilog -lib +/xilinx/cells_xtra.v",
         f'read_rtlil "{design.stubs.resolve()}"',
-        f"delete {name}",
-        f'read_rtlil "{unit.text.resolve()}"',
-        f"{synth} -run begin:prepare",
+        *(f"delete {name}" for name in names),
+        *(f'read_rtlil "{design.units[name].text.resolve()}"' for name in names),
         f"{synth} -run prepare:map_dsp",
         # Yosys does not know use_dsp = no: such products are hidden from the mapping to DSP blocks
         "chtype -set $__soft_mul a:use_dsp=no %ci4:+$dff[Q,D]:+$mul[Y] t:$mul %i",
         f"{synth} -run map_dsp:",
-        f"select {name}",
-        "write_json -selected netlist.json",
+        *writes,
     ]
 
 

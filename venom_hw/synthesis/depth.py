@@ -90,7 +90,7 @@ class _Analysis:
         self.module, self.inside, self.name = module, inside, name
         self.arcs: dict[int, list[tuple[int, int, int]]] = {}  # net: (net before, levels, carry levels)
         self.arrivals: dict[int, _Arrival] = {}
-        self.ends: list[tuple[int, int, str]] = []  # (net, levels behind it, kind of end)
+        self.ends: list[tuple[int, int, str, int]] = []  # (net, levels behind it, kind of end, net that names it)
         self.names = _net_names(module)
         self.chain: dict[str, int] = {}
 
@@ -118,12 +118,9 @@ class _Analysis:
             self._join(bits(outputs), bits(feeding), 0, 0)
         elif type_ == "CARRY4":
             self._carry(cell_name, pins)
-        elif _FLIP_FLOP.fullmatch(type_):
+        elif _FLIP_FLOP.fullmatch(type_) or _SHIFT_REGISTER.fullmatch(type_):
             self._begin(bits(outputs), "")
-            self._end(bits(feeding), "")
-        elif _SHIFT_REGISTER.fullmatch(type_):
-            self._begin(bits(outputs), "")
-            self._end(bits(feeding), "")
+            self._end(bits(feeding), "", bits(outputs))
         elif _LUT_RAM.fullmatch(type_):  # read without a clock: a LUT from every address bit
             self._begin(bits(outputs), "", 1)
             read = [p for p in feeding if p.startswith(("ADDR", "DPRA")) or re.fullmatch(r"A\d*", p)]
@@ -139,8 +136,8 @@ class _Analysis:
         for net in nets:
             self.arrivals[net] = _Arrival(levels=levels, begin=net, block=block)
 
-    def _end(self, nets: list[int], block: str, behind: int = 0) -> None:
-        self.ends += [(net, behind, block) for net in nets]
+    def _end(self, nets: list[int], block: str, holds: list[int] = ()) -> None:
+        self.ends += [(net, 0, block, holds[0] if holds else net) for net in nets]
 
     def _join(self, outputs: list[int], inputs: list[int], levels: int, carry: int) -> None:
         for out in outputs:
@@ -176,7 +173,7 @@ class _Analysis:
         net = lambda bit: pins[bit[0]][bit[1]] if bit[0] in pins else None  # noqa: E731
         for bit, levels in timing.depart.items():
             if isinstance(net(bit), int):
-                self.ends.append((net(bit), levels, ""))
+                self.ends.append((net(bit), levels, "", net(bit)))
         for bit, levels in timing.arrive.items():
             if isinstance(net(bit), int):
                 self.arrivals[net(bit)] = _Arrival(levels=levels, begin=net(bit))
@@ -226,11 +223,11 @@ class _Analysis:
         longest = max((t.longest for t in self._instances()), key=lambda p: p.levels, default=Path())
         crossings = {k: max((t.crossings.get(k, 0) for t in self._instances()), default=0) for k in CROSSINGS}
         depart: dict[tuple[str, int], int] = {}
-        for net, behind, block in self.ends:
+        for net, behind, block, called in self.ends:
             arrival = self._resolve(net)
             levels = arrival.levels + behind
             if arrival.levels >= 0 and levels > longest.levels:
-                longest = Path(levels, arrival.carry, self._name(arrival.begin), self._name(net))
+                longest = Path(levels, arrival.carry, self._name(arrival.begin), self._name(called))
             if arrival.levels >= 0 and block:
                 crossings[f"to_{block}"] = max(crossings[f"to_{block}"], levels)
             if arrival.levels >= 0 and arrival.block:

@@ -117,7 +117,7 @@ def cut(sources: Sequence[Path], top: str, work: Path, *, keep: Sequence[str] = 
     run_yosys(
         ["read_rtlil elaborated.il", f"hierarchy -top {top}"]
         + [f"setattr -mod -set keep_hierarchy 1 {name}" for name in units]
-        + ["flatten -noscopeinfo", "opt_clean", *writes]
+        + ["flatten -noscopeinfo", "opt_clean", "setattr -mod -unset top *", *writes]
         + ["tee -q -o units.json stat -json", "blackbox *", "write_rtlil stubs.il"],
         work,
         "cut",

@@ -22,7 +22,7 @@ for line in open(sys.argv[1], encoding="utf-8"):
 """
 
 
-def run_yosys(commands: Sequence[str], folder: Path, name: str, *, nice: bool = True) -> str:
+def run_yosys(commands: Sequence[str], folder: Path, name: str) -> str:
     """Run commands in `folder` (where `$readmemh` looks), keep them as `<name>.ys` and what was said as `<name>.log`.
 
     Raises:
@@ -32,9 +32,7 @@ def run_yosys(commands: Sequence[str], folder: Path, name: str, *, nice: bool = 
     script.write_text("\n".join(commands) + "\n", encoding="utf-8")
     call = [sys.executable, "-c", _DRIVER, script.name]
     with open(log, "w", encoding="utf-8") as stream:
-        ended = subprocess.run(
-            [*(["nice", "-n", "10"] if nice else []), *call], cwd=folder, stdout=stream, stderr=subprocess.STDOUT
-        )
+        ended = subprocess.run(call, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
     said = log.read_text(encoding="utf-8", errors="replace")
     if ended.returncode != 0:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
