@@ -1,0 +1,166 @@
+"""What each kind of cell is in SystemVerilog: an expression of exactly the output's width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from venom_hw.codegen.errors import CodegenError
+from venom_hw.codegen.rtl.circuit import Cell
+from venom_hw.codegen.rtl.emit_module import Module, Value, literal
+
+
+def expression(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    """The right-hand side of a cell that needs no memory and no multiplier.
+
+    Raises:
+        CodegenError: a kind that has no expression.
+    """
+    if cell.kind not in EXPRESSIONS:
+        raise CodegenError(f"{cell.output.name}: no expression for a cell of kind {cell.kind!r}")
+    return EXPRESSIONS[cell.kind](cell, x, module)
+
+
+def _zeros(value: int) -> int:
+    """Trailing zero bits."""
+    return (value & -value).bit_length() - 1
+
+
+def _add(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    constant = cell.attrs["constant"]
+    terms = list(zip(x, cell.attrs["shifts"], cell.attrs["negate"], strict=True))
+    width = cell.output.width
+    if cell.attrs.get("wires"):
+        ((value, shift, _),) = terms
+        place = f"({value.fit(width)} << {shift})" if shift else value.fit(width)
+        return f"{place} | {literal(constant, width, False)}" if constant else place
+    lowest = [s for _, s, _ in terms] + ([_zeros(constant)] if constant else [])
+    zeros = min(min(lowest), width - 1)
+    terms = [(v, s - zeros, negate) for v, s, negate in terms]
+    constant >>= zeros
+    body = _sum(terms, constant, width - zeros)
+    return f"{{{body}, {zeros}'d0}}" if zeros else body
+
+
+def _sum(terms: list[tuple[Value, int, bool]], constant: int, width: int) -> str:
+    """+-(x << shift) ... + constant in `width` bits; low bits that meet nothing pass by the adder."""
+    for at, (value, shift, negate) in enumerate(terms):
+        rest = [t for i, t in enumerate(terms) if i != at]
+        above = [s for _, s, _ in rest] + ([_zeros(constant)] if constant else [])
+        if shift == 0 and not negate and above and 0 < min(above) < width:
+            low = min(above)
+            rest = [(v, s - low, n) for v, s, n in rest]
+            high = _plain([(value, -low, False), *rest], constant >> low, width - low)
+            return f"{{{high}, {value.bits(low - 1, 0)}}}"
+    return _plain(terms, constant, width)
+
+
+def _plain(terms: list[tuple[Value, int, bool]], constant: int, width: int) -> str:
+    """The sum in full; a negative shift drops low bits."""
+    plus, minus = [], []
+    for value, shift, negate in terms:
+        if shift >= width:
+            continue  # nothing of it in these bits
+        if shift < 0:
+            text = value.bits(width - 1 - shift, -shift)
+        else:
+            text = f"({value.fit(width)} << {shift})" if shift else value.fit(width)
+        (minus if negate else plus).append(text)
+    if constant and plus + minus:
+        (minus if constant < 0 else plus).append(literal(abs(constant), width, False))
+    elif constant:
+        return literal(constant, width, False)
+    if not plus:
+        return f"-({' + '.join(minus)})" if minus else literal(0, width, False)
+    return " ".join([" + ".join(plus), *(f"- {m}" for m in minus)])
+
+
+def _round(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    drop, width = cell.attrs["drop"], cell.output.width
+    last = f"{x[0].bits(drop, drop)} & (|{x[0].bits(drop - 1, 0)})"
+    return f"{{{x[0].bits(width - 1 + drop, drop + 1)}, {last}}}" if width > 1 else last
+
+
+def _shift_right(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    amount = cell.attrs["amount"]
+    return x[0].bits(cell.output.width - 1 + amount, amount)
+
+
+def _clamp(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    """By the bits above the result where the limits are powers of two (no comparators)."""
+    (value,), low, high, width = x, cell.attrs["low"], cell.attrs["high"], cell.output.width
+    top = value.width - 1
+    bits = high.bit_length()
+    if value.of is not None and high == (1 << bits) - 1 and 0 < bits <= top:
+        sign = value.bits(top, top)
+        if value.signed and low == 0 and width == bits:
+            within = f"{value.bits(bits - 1, 0)}"
+            if bits == top:
+                return f"{sign} ? {literal(0, width, False)} : {within}"
+            over = f"(|{value.bits(top - 1, bits)})"
+            return f"{within} & {_repeat('~' + sign, width)} | {_repeat(f'({over} & ~{sign})', width)}"
+        if value.signed and low <= -high - 1 and width == bits + 1:
+            inside = f"(&{value.bits(top, bits)} | ~(|{value.bits(top, bits)}))"
+            rest = _repeat("~" + sign, bits)
+            return f"{inside} ? {value.bits(bits, 0)} : {{{sign}, {rest}}}"
+        if not value.signed and low <= 0 and width == bits:
+            return f"{value.bits(bits - 1, 0)} | {_repeat(f'(|{value.bits(top, bits)})', width)}"
+    return _compared(value, cell)
+
+
+def _repeat(bit: str, count: int) -> str:
+    return bit if count == 1 else f"{{{count}{{{bit}}}}}"
+
+
+def _compared(value: Value, cell: Cell) -> str:
+    """Limits of any value; one is left out where it lies outside what the operand can be."""
+    width = cell.output.width
+    low, high = cell.attrs["low"], cell.attrs["high"]
+    text = value.bits(width - 1, 0)
+    lowest = -1 << value.width - 1 if value.signed else 0
+    highest = lowest + (1 << value.width) - 1
+    if high < highest:
+        limit = literal(max(high, lowest), value.width, value.signed)
+        text = f"({value.text} > {limit}) ? {literal(high, width, False)} : {text}"
+    if low > lowest:
+        limit = literal(min(low, highest), value.width, value.signed)
+        text = f"({value.text} < {limit}) ? {literal(low, width, False)} : {text}"
+    return text
+
+
+def _maximum(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    width = max(v.width + s + (not v.signed) for v, s in zip(x, cell.attrs["shifts"], strict=True))
+    sides, results = [], []
+    for v, shift in zip(x, cell.attrs["shifts"], strict=True):
+        bits = v.bits(width - shift - 1, 0)
+        sides.append(f"$signed({{{bits}, {shift}'d0}})" if shift else f"$signed({bits})")
+        results.append(_sum([(v, shift, False)], 0, cell.output.width))
+    return f"({sides[0]} > {sides[1]}) ? {results[0]} : {results[1]}"
+
+
+def _leading(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    width, out = cell.attrs["width"], cell.output.width
+    name = f"leading_{width}_{out}"
+    module.functions[name] = [
+        f"function automatic logic [{out - 1}:0] {name}(input logic [{width - 1}:0] x);",
+        "  // zeros above the top one; width - 1 for 0",
+        "  integer at;",
+        f"  {name} = {literal(width - 1, out, False)};",
+        f"  for (at = 0; at < {width}; at = at + 1) if (x[at]) {name} = {out}'({width - 1} - at);",
+        "endfunction",
+    ]
+    return f"{name}({x[0].bits(width - 1, 0)})"
+
+
+def _shift_left(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    return f"{x[0].fit(cell.output.width)} << {x[1].bits(x[1].width - 1, 0)}"
+
+
+EXPRESSIONS: dict[str, Callable[[Cell, Sequence[Value], Module], str]] = {
+    "add": _add,
+    "round": _round,
+    "shift_right": _shift_right,
+    "clamp": _clamp,
+    "maximum": _maximum,
+    "leading": _leading,
+    "shift_left": _shift_left,
+}
