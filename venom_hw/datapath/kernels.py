@@ -22,9 +22,13 @@ Unit = int | np.ndarray
 Kernel = Callable[[list[np.ndarray], "np.ndarray | None"], np.ndarray]
 
 
+class NoKernel(DatapathError):
+    """A node that this engine does not compute: an operation of the head, or integers that float64 does not hold."""
+
+
 def carrier(width: int, name: str) -> np.dtype:
     if width > 53:
-        raise DatapathError(f"node {name!r}: {width} bits are more than float64 carries exactly (53)")
+        raise NoKernel(f"node {name!r}: {width} bits are more than float64 carries exactly (53)")
     return np.dtype(np.float32 if width <= 24 else np.float64)
 
 
@@ -36,7 +40,7 @@ class SaturationCounter:
         self.valid: np.ndarray | None = None  # (batch,) bool of the running call, None: all
 
     def add(self, name: str, outside: np.ndarray) -> None:
-        if self.valid is not None:
+        if self.valid is not None and len(outside) == len(self.valid):  # else a constant, the same in every sample
             outside = outside[self.valid]
         if count := int(np.count_nonzero(outside)):
             self.counts[name] = self.counts.get(name, 0) + count
@@ -61,7 +65,7 @@ class Kernels:
             self.dtype[node.name] = np.dtype(np.float64) if node.name in wide else dtype
             make = getattr(self, f"_{node.op}", None)
             if make is None:
-                raise DatapathError(f"node {node.name!r}: the windowed executor has no kernel for {node.op}")
+                raise NoKernel(f"node {node.name!r}: the windowed executor has no kernel for {node.op}")
             self.unit[node.name], self.kernel[node.name] = make(node)
 
     # units -----------------------------------------------------------------------------------------------------
@@ -77,6 +81,11 @@ class Kernels:
         if delta.any():
             values = np.multiply(values, _power(delta, np.dtype(np.float64)), dtype=np.float64)
         return values.astype(np.int64)
+
+    def rescale(self, source: str, target: str) -> np.ndarray | float | None:
+        """The factor from one tensor's carrier to that of another of the same shape and LSB, None for 1."""
+        delta = np.asarray(self.unit[target]) - np.asarray(self.unit[source])
+        return _power(delta, np.dtype(np.float64)) if delta.any() else None
 
     def _rank(self, node: Node) -> list[Callable[[np.ndarray], np.ndarray]]:
         """Per operand: insert axes after the batch axis, so that trailing axes pair."""
@@ -116,6 +125,9 @@ class Kernels:
         weights = self.graph.constants[node.attrs["weights"]].astype(np.float64)
         weight_frac = np.asarray(node.attrs["weights_type"]["frac"])
         unit = self.want.get(node.name, node.type.frac)
+        unit = node.type.frac if np.ndim(unit) > 1 else unit  # a matrix of units is no row of the weights' matrix
+        if max(np.ndim(self.unit[x]), np.ndim(self.graph[x].type.frac)) > 1:
+            raise NoKernel(f"node {node.name!r}: an operand with a binary point in each element of a matrix")
         facts = self.graph.facts[x]
         reach = np.maximum(np.abs(facts.lo), np.abs(facts.hi)).astype(np.float64)
         if reach.ndim > 1:
@@ -123,7 +135,7 @@ class Kernels:
         lsb = np.ldexp(reach, (facts.type.max_frac - np.broadcast_to(facts.type.frac, reach.shape)).astype(np.int32))
         bits = float((np.abs(weights) @ lsb).max())
         if bits >= 2**53:
-            raise DatapathError(f"node {node.name!r}: a partial sum of {bits:.3g} is not exact in float64")
+            raise NoKernel(f"node {node.name!r}: a partial sum of {bits:.3g} is not exact in float64")
         dtype = np.dtype(np.float32 if bits < 2**24 else np.float64)
         self.dtype[node.name] = dtype
         exponent = np.broadcast_to(unit, node.shape[-1:])[:, None] - weight_frac.reshape(-1, 1)
@@ -185,7 +197,8 @@ class Kernels:
         unit = self._table_unit(node)
         self.unit[node.name] = unit
         entries = self.graph.constants[node.attrs["entries"]]
-        entries = self.to_carrier(node.name, entries if np.ndim(unit) == 0 else _full(entries, node.shape))
+        one_for_all = np.ndim(unit) == 0 and node.type.is_uniform
+        entries = self.to_carrier(node.name, entries if one_for_all else _full(entries, node.shape))
         code_node = self.graph[code]
         scale = _power(np.asarray(code_node.type.frac) - np.asarray(self.unit[code]), np.dtype(np.float64))
         low, size = code_node.type.lo, entries.shape[0]
@@ -210,7 +223,7 @@ class Kernels:
         # entries per element: leading axes that the code has, trailing axes gathered as whole rows
         lead = next((k for k in range(len(code_shape), 0, -1) if code_shape[k - 1] != 1), 0)
         if code_shape[:lead] != node.shape[:lead]:
-            raise DatapathError(f"node {node.name!r}: codes of shape {code_node.shape} for a table of {node.shape}")
+            raise NoKernel(f"node {node.name!r}: codes of shape {code_node.shape} for a table of {node.shape}")
         rows = _full(entries, node.shape).reshape((size, -1) + node.shape[lead:])
         rows = np.ascontiguousarray(np.moveaxis(rows, 0, 1)).reshape((-1,) + node.shape[lead:])
         base = (np.arange(rows.shape[0] // size, dtype=np.intp) * size).reshape(node.shape[:lead])
@@ -243,9 +256,10 @@ class Kernels:
         rounding = np.rint if Rounding(node.attrs["rounding"]) is Rounding.HALF_EVEN else np.floor
         dtype, source, name, counter = self.dtype[node.name], self.dtype[x], node.name, self.counter
         same = dtype == source
+        limits_inexact = source == np.float32 and node.type.width > 24  # 2**25 - 1 is no float32
 
         def kernel(args, out):
-            x = args[0]
+            x = args[0].astype(np.float64) if limits_inexact else args[0]
             buffer = out if same else None
             if scale is not None:
                 x = buffer = np.multiply(x, scale, out=buffer)

@@ -19,7 +19,8 @@ import numpy as np
 from venom_hw.datapath.evaluate import round_only
 from venom_hw.datapath.fixed import Overflow, Rounding
 from venom_hw.datapath.graph import Graph, Node
-from venom_hw.datapath.ops import DatapathError, alignment, collapse, full_frac, shift_left
+from venom_hw.datapath.kernels import NoKernel
+from venom_hw.datapath.ops import alignment, collapse, full_frac, shift_left
 
 EXACT = 1 << 53
 ROUNDED = 1 << 51
@@ -54,7 +55,7 @@ def generate(graph: Graph) -> NativeCode:
     """The C++ of a step graph.
 
     Raises:
-        DatapathError: a tensor or a partial sum needs more than the 53 bits that a double carries exactly.
+        NoKernel: a tensor or a partial sum needs more than the 53 bits that a double carries exactly.
     """
     return _Writer(graph).finish()
 
@@ -103,7 +104,7 @@ class _Writer:
     def exact(self, node: Node, reach: int, limit: int = EXACT) -> None:
         if reach > limit:
             bits = limit.bit_length() - 1
-            raise DatapathError(f"node {node.name!r} ({node.op}): {reach} is beyond the {bits} bits exact in a double")
+            raise NoKernel(f"node {node.name!r} ({node.op}): {reach} is beyond the {bits} bits exact in a double")
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)

@@ -94,7 +94,8 @@ class _WindowRun:
         if trace:
             later |= {node for _, node in graph.outputs}
         self.kept = in_loop & later
-        self.from_outside = {i for n in plan.loop for i in n.inputs} - in_loop - set(plan.recurrent)
+        read = {i for n in plan.loop for i in n.inputs} | {self.following[s] for s in plan.recurrent}
+        self.from_outside = read - in_loop - set(plan.recurrent)
         self.step_outputs = {
             name: node for name, node in graph.outputs if node not in self.following.values()
         } if trace else {}
@@ -164,6 +165,7 @@ class _WindowRun:
             for n in self.plan.loop
             if n.name not in kernels.fused
         ]
+        rescale = {s: kernels.rescale(self.following[s], s) for s in self.state}
         kept = {n: self.kept_buffer(n, count) for n in self.kept}
         ends = self.last - start
         for t in range(count):
@@ -174,7 +176,8 @@ class _WindowRun:
             for name, kernel, inputs, out in steps:
                 now[name] = kernel([now[i] for i in inputs], out)
             for s, value in self.state.items():
-                np.copyto(value, now[self.following[s]])
+                following = now[self.following[s]]
+                np.copyto(value, following if rescale[s] is None else following * rescale[s])
             for name, store in kept.items():
                 store[t] = now[name]
             if self.trace:

@@ -43,8 +43,9 @@ def hoist(graph: Graph) -> Hoisted:
         state: graph[following].inputs[1]
         for state, following in graph.states
         if graph[following].op == "accumulate" and [u.name for u in graph.users(state)] == [following]
+        and _only_state(graph, following)
     }
-    candidates = {s: d for s, f in graph.states if (d := _delay(graph, s, f)) is not None}
+    candidates = {s: d for s, f in graph.states if _only_state(graph, f) and (d := _delay(graph, s, f)) is not None}
     recurrent = [s for s, _ in graph.states if s not in sums and s not in candidates]
     while True:  # a delay of something recurrent is itself carried by the loop
         dependent = _descendants(graph, recurrent)
@@ -98,11 +99,18 @@ def _sink(graph: Graph, loop: set[str], dependent: set[str], skip: set[str]) -> 
             loop.add(node.name)
 
 
+def _only_state(graph: Graph, following: str) -> bool:
+    """Whether a tensor is nothing but the next value of one state."""
+    return not graph.users(following) and [f for _, f in graph.states].count(following) == 1
+
+
 def _delay(graph: Graph, state: str, following: str) -> Delay | None:
     """following = the state moved up by one with reshape(source) at its end, on axis 0.
 
     Written concat(state[1:], new), or concat(state, new)[1:] where the concatenation serves as taps too.
     """
+    if not graph[state].shape:
+        return None
     depth, node = graph[state].shape[0], graph[following]
     if node.op == "slice" and node.attrs == {"axis": 0, "start": 1, "stop": depth + 1}:
         node = graph[node.inputs[0]]
