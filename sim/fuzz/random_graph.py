@@ -82,7 +82,11 @@ def random_head(rng: np.random.Generator, step: Graph, nodes: int) -> Graph:
         flat = grower.find() or grower.pool[0]
         flat = builder.reshape(flat, (builder.facts[flat].lo.size,))
         at = grower.int(0, builder.facts[flat].shape[0] - 1)
-        ends.append(builder.requantise(builder.slice(flat, 0, at, at + 1), type_, name=name))
+        word = builder.slice(flat, 0, at, at + 1)
+        frac = int(np.ravel(builder.facts[word].type.frac)[0])
+        if type_.frac - frac > 62 - builder.facts[word].type.width:  # too far to the left
+            type_ = FixedType(type_.signed, type_.width, frac)
+        ends.append(builder.requantise(word, type_, name=name))
     return builder.build(dict(zip(("energy", "log_variance"), ends, strict=True)))
 
 
