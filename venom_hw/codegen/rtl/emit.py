@@ -240,7 +240,7 @@ class Emission:
             port = self.modules[place].port(
                 "output", wanted, self.width(names), f"{self.note(names)}clock {clock}"
             )
-            text = concatenation([self.values[place, n, clock] for n in names], "    ")
+            text = concatenation([self.values[place, n, clock] for n in names])
             self.section(place, "exports", "To other stages").lines.append(f"assign {port.name} = {text};")
             wire = self.modules[TOP].declare(f"{tensor}_c{clock}", port.width, False, section=f"From {place}")
             self._packed(names, wire, lambda n, c=clock: (TOP, n, c))
@@ -254,9 +254,10 @@ class Emission:
             place, clock = self.place[s.name], self.plan.ready[s.name]
             variable = self.modules[place].declare(s.name, s.width, s.signed, section=self._title(s))
             self.values[place, s.name, clock] = Value(s.width, s.signed, variable)
+            self.section(place, f"cells {s.tensor}", self._heading(s))
 
     def _title(self, s: Signal) -> str:
-        return self.identifier(s.tensor or s.name)
+        return self._heading(s)
 
     def note(self, names: list[str]) -> str:
         """The types of some elements: "s12.8, "."""
@@ -270,16 +271,16 @@ class Emission:
             wanted = f"{names[0]}_c{end}" if len(names) == 1 else f"{tensor}_c{end}"
             depth = -(-(end - start) // self.plan.interval)
             variable = module.declare(wanted, self.width(names), False, section=f"{tensor}, delayed")
-            source = concatenation([self.values[place, n, start] for n in names], "    ")
+            source = concatenation([self.values[place, n, start] for n in names])
             enable = self.enable(end)
-            lines = self.section(place, "delays", "Delays: _c<clock> is the signal at that clock").lines
+            section = self.section(place, "delays", "Delays: _c<clock> is the signal at that clock")
             if depth == 1:
                 condition = f"if ({enable}) " if enable else ""
-                lines.append(f"always_ff @(posedge clk) {condition}{variable.name} <= {source};")
+                section.clocked.append(f"{condition}{variable.name} <= {source};")
             else:
                 self.helpers.add("venom_delay")
                 instance, always = module.fresh("delay_" + variable.name), "1'b1"
-                lines += [
+                section.lines += [
                     f"venom_delay #(.WIDTH({variable.width}), .DEPTH({depth})) {instance} (",
                     f"  .clk(clk), .enable({enable or always}), .q({variable.name}),",
                     f"  .d({source}));",
@@ -308,9 +309,9 @@ class Emission:
                     f"{s.name}_{more + 1}", s.width, s.signed, section=self._title(s)
                 )
                 early.use()
-                section.lines.append(f"always_ff @(posedge clk) {early.name} <= {text};")
+                section.clocked.append(f"{early.name} <= {text};")
                 text = early.name
-            section.lines.append(f"always_ff @(posedge clk) {target} <= {text};")
+            section.clocked.append(f"{target} <= {text};")
 
     def _heading(self, s: Signal) -> str:
         """Comment over a tensor's logic: type and clocks."""
@@ -343,7 +344,7 @@ class Emission:
                 parts.append(value)
                 if value.width < bus.width:
                     parts += padding(value, bus.width)
-            text = concatenation(parts, "    ")
+            text = concatenation(parts)
             self.section(TOP, "outputs", "Outputs").lines.append(f"assign {port.name} = {text};")
 
     @property
@@ -365,7 +366,7 @@ class Emission:
             for port, what in self.connections[place]:
                 if not isinstance(what, str):
                     names, clock = what
-                    what = concatenation([self.values[TOP, n, clock] for n in names], "      ")
+                    what = concatenation([self.values[TOP, n, clock] for n in names])
                 pins.append(f".{port}({what})")
             lines += [f"  {pin}{',' if at < len(pins) - 1 else ''}" for at, pin in enumerate(pins)]
             self.section(TOP, "instances").lines += [*lines, ");"]

@@ -69,7 +69,9 @@ class Value:
                 return zeros if low > top else f"{{{zeros}, {self.bits(top, low)}}}"
             if low > top:
                 return f"{{{high - low + 1}{{{self.bits(top, top)}}}}}" if high > low else self.bits(top, top)
-            return f"{{{{{high - top}{{{self.bits(top, top)}}}}}, {self.bits(top, low)}}}"
+            sign = self.bits(top, top)
+            filled = sign if high == top + 1 else f"{{{high - top}{{{sign}}}}}"
+            return f"{{{filled}, {self.bits(top, low)}}}"
         at = self.offset or 0
         self.of.use(at + high, at + low)
         if self.of.width == 1:
@@ -95,13 +97,42 @@ class Value:
 
 @dataclass
 class Section:
-    """Lines under one comment."""
+    """Text under one comment: lines as they are, then what happens at the clock's edge."""
 
     title: str
     lines: list[str] = field(default_factory=list)
+    clocked: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> list[str]:
+        """All lines, broken where they are long."""
+        block = [line for text in self.clocked for line in broken(text)]
+        if len(self.clocked) == 1:
+            block = broken(f"always_ff @(posedge clk) {self.clocked[0]}")
+        elif self.clocked:
+            block = ["always_ff @(posedge clk) begin", *(f"  {line}" for line in block), "end"]
+        return [piece for line in self.lines for piece in broken(line)] + block
 
 
-def concatenation(values: list[Value], indent: str = "") -> str:
+def broken(line: str, width: int = 108) -> list[str]:
+    """A line of code as several, broken after operators and commas."""
+    lines = []
+    while len(line) > width:
+        room = line[:width]
+        at = max(
+            room.rfind(mark) + len(mark) - 1
+            for mark in (" + ", " - ", ", ", " ? ", " : ", " | ", " & ", "<= ")
+        )
+        if at <= len(line) - len(line.lstrip()) + 4:
+            break
+        lines.append(line[:at].rstrip())
+        line = (
+            " " * 4 + (line[: len(line) - len(line.lstrip())] if len(lines) == 1 else "") + line[at:].strip()
+        )
+    return [*lines, line]
+
+
+def concatenation(values: list[Value]) -> str:
     """Values side by side, the first in the low bits; neighbours in one variable stay together."""
     parts: list[str] = []
     runs: list[list] = []  # variable, low, high
@@ -119,10 +150,7 @@ def concatenation(values: list[Value], indent: str = "") -> str:
         whole = high - low + 1 == variable.width
         parts.append(variable.name if whole else f"{variable.name}[{high}:{low}]" if high > low
                      else f"{variable.name}[{low}]")  # fmt: skip
-    if len(parts) == 1:
-        return parts[0]
-    lines = _wrapped("{" + indent, parts[::-1])
-    return ("\n" + indent).join(lines)[:-1] + "}"
+    return parts[0] if len(parts) == 1 else "{" + ", ".join(parts[::-1]) + "}"
 
 
 class Module:

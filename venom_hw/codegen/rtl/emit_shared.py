@@ -93,14 +93,12 @@ def _case(turns: dict[str, list[str]]) -> list[str]:
 
 def _capture(emission, section: Section, fold: Fold, results: list[list[tuple[Cell, Value, int]]]) -> None:
     """Registers that take each slot's results (bits from an offset on) when they come."""
-    section.lines.append("always_ff @(posedge clk) begin")
     for slot in results:
         for cell, made, offset in slot:
             s, ready = cell.output, emission.plan.ready[cell.output.name]
             target = emission.values[emission.place[s.name], s.name, ready].of.name
             part = Value(made.width, False, made.of).bits(offset + s.width - 1, offset)
-            section.lines.append(f"  if ({emission.enable(ready)}) {target} <= {part};")
-    section.lines.append("end")
+            section.clocked.append(f"if ({emission.enable(ready)}) {target} <= {part};")
 
 
 def emit_reads(emission) -> None:
@@ -222,7 +220,7 @@ def _port(emission, module: Module, section: Section, reads: list[Read], table, 
         lines.append(f"{late.name} <= {early.name};")
     word = Value(width, False, words[-1])
     if folded:
-        section.lines += _clocked(lines)
+        section.clocked += lines
         results = [[(c, word, layout[c.attrs["column"]][0]) for c in r.cells] for r in reads]
         _capture(emission, section, Fold(tuple(r.cells for r in reads)), results)
         return
@@ -232,11 +230,5 @@ def _port(emission, module: Module, section: Section, reads: list[Read], table, 
         target = emission.values[place, cell.output.name, ready].of.name
         part = word.bits(offset + bits_of - 1, offset)
         lines.append(f"{target} <= {part};" if latency > 1 else f"assign {target} = {part};")
-    clocked = [line for line in lines if not line.startswith("assign")]
-    section.lines += _clocked(clocked) + [line for line in lines if line.startswith("assign")]
-
-
-def _clocked(lines: list[str]) -> list[str]:
-    if len(lines) == 1:
-        return [f"always_ff @(posedge clk) {lines[0]}"]
-    return ["always_ff @(posedge clk) begin", *(f"  {line}" for line in lines), "end"]
+    section.clocked += [line for line in lines if not line.startswith("assign")]
+    section.lines += [line for line in lines if line.startswith("assign")]
