@@ -42,12 +42,22 @@ class Targets:
 
 
 def loss_function(
-    energy: torch.Tensor, logvar: torch.Tensor, target: Targets, distill: float, nll: float
+    energy: torch.Tensor,
+    logvar: torch.Tensor,
+    target: Targets,
+    distill: float,
+    nll: float,
+    calibrated: bool = False,
 ) -> torch.Tensor:
     """distill * (squared energy difference in units of the float model's sigma + squared log-variance
     difference) + nll * NLL.
+
+    ``calibrated``: judge what the recalibration after training will leave, not the gain and offset that it removes
+    (:func:`calibrate_batch`).
     """
     energy, logvar = energy[:, 0], logvar[:, 0]
+    if calibrated:
+        energy, logvar = calibrate_batch(energy, logvar, target)
     loss = energy.new_zeros(())
     if distill:
         loss = (
@@ -61,6 +71,23 @@ def loss_function(
     if nll:
         loss = loss + nll * 0.5 * (logvar + (energy - target.truth).square() * torch.exp(-logvar)).mean()
     return loss
+
+
+def calibrate_batch(
+    energy: torch.Tensor, logvar: torch.Tensor, target: Targets
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Energy and log variance with the slope and offset, and the shift, that bring a batch closest to its target.
+
+    With few bits a weight that steps to its next code changes the gain of the whole network by more than its noise;
+    trained on the raw difference such steps drown the rest.  The constants carry no gradient.
+    """
+    with torch.no_grad():
+        weight = torch.exp(-0.5 * target.logvar)
+        centre, aim = ((v * weight**2).sum() / (weight**2).sum() for v in (energy, target.energy))
+        spread = (energy - centre) * weight
+        slope = (spread * (target.energy - aim) * weight).sum() / spread.square().sum().clamp_min(1e-12)
+        shift = (target.logvar - logvar).mean()
+    return aim + slope * (energy - centre), logvar + shift
 
 
 def learning_rate(step: int, settings: dict[str, Any]) -> float:
@@ -114,7 +141,11 @@ def fine_tune(
             group["lr"] = learning_rate(step, settings)
         optimiser.zero_grad()
         loss = loss_function(
-            *network.window(x[:, index]), targets[index], settings["distill"], settings["nll"]
+            *network.window(x[:, index]),
+            targets[index],
+            settings["distill"],
+            settings["nll"],
+            bool(settings.get("calibrated", 0)),
         )
         if not torch.isfinite(loss):
             raise FloatingPointError(

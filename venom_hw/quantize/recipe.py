@@ -30,6 +30,8 @@ TENSOR_KEYS = {
 }
 ONLY = {"scale": ("dx",), "spread": ("h", "g"), "minimum": ("g",), "balance": ("h",)}  # key -> its tensor classes
 
+OPTIONAL = {"training": ("calibrated",)}  # section -> settings that the default recipe leaves out
+
 
 class RecipeError(ValueError):
     """The recipe has an unknown key, a value of the wrong type or an impossible width; the message names file
@@ -166,9 +168,11 @@ def _merge(base: dict[str, Any], update: dict[str, Any], source: str) -> None:
         if not isinstance(entries, dict):
             raise RecipeError(f"{source}: [{section}] must be a table")
         for name, value in entries.items():
-            if name not in base[section]:
-                raise RecipeError(f"{source}: [{section}] has no '{name}'; known: {', '.join(base[section])}")
-            current = base[section][name]
+            optional = OPTIONAL.get(section, ())
+            if name not in base[section] and name not in optional:
+                known = ", ".join((*base[section], *optional))
+                raise RecipeError(f"{source}: [{section}] has no '{name}'; known: {known}")
+            current = base[section].get(name, 0)
             if isinstance(current, dict):
                 if not isinstance(value, dict):
                     raise RecipeError(

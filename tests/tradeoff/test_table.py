@@ -1,0 +1,52 @@
+"""The trade-off command: a table, a JSON file and a plot of quantised models; errors name the file."""
+
+import json
+
+import pytest
+
+from venom_hw.flow.model_files import find_model
+from venom_hw.tradeoff.__main__ import main
+from venom_hw.tradeoff.table import make_row
+
+ENGINE = {"lut": 54321, "ff": 60000, "dsp": 498, "bram36": 201.5, "uram": 0, "lut_levels": 3}
+
+
+def test_table_of_a_shipped_model_beside_its_synthesis(tmp_path, capsys):
+    synth = tmp_path / "synth.json"
+    synth.write_text(json.dumps({"engine": ENGINE, "head": {}}))
+    assert main(["ptsi", "--out", str(tmp_path / "out"), "--synth", f"ptsi={synth}"]) == 0
+    printed = capsys.readouterr().out
+    assert "54321" in printed and "-0.02 [-0.09, +0.04]" in printed
+    (row,) = json.loads((tmp_path / "out" / "tradeoff.json").read_text())["rows"]
+    assert row["name"] == "ptsi" and row["dsp"] == 496 and row["synthesis"] == ENGINE
+    assert row["change"]["kde"] == [-0.1, -0.73, 0.52] and row["weight_bits"] == 8
+    assert row["state_bits"] == {"conv": 576, "h": 2048, "pool_den": 19, "pool_num": 528}
+    assert sum(row["lut_parts"].values()) == row["lut"] > 40_000
+    assert (tmp_path / "out" / "tradeoff.png").stat().st_size > 5000
+
+
+def test_fewer_channels_need_fewer_block_rams():
+    model = find_model("ptsi")
+    assert make_row(model, channels=512).bram36 < make_row(model, channels=2048).bram36
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nosuchmodel"], "neither a shipped model"),
+        (["ptsi", "--synth", "ptsi"], "expected MODEL=FILE"),
+        (["ptsi", "--synth", "inhf=x.json"], "inhf is not in the table"),
+        (["ptsi", "--synth", "ptsi=/nonexistent/synth.json"], "/nonexistent/synth.json: no synthesis report"),
+    ],
+)
+def test_errors(arguments, words, tmp_path, capsys):
+    assert main([*arguments, "--out", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_without_a_report_is_refused(tmp_path, capsys):
+    model = find_model("ptsi")
+    for path in (model.step, model.head):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "report.json is missing" in capsys.readouterr().err
