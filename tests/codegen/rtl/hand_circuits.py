@@ -56,10 +56,17 @@ class Sketch:
         lo, hi = self.bounds[a]
         return self._cell("round", (lo >> drop) & -2, hi >> drop, (a,), drop=drop, **where)
 
-    def clamp(self, a, low, high, **where) -> str:
+    def clamp(self, a, low, high, style="", **where) -> str:
         lo, hi = self.bounds[a]
         return self._cell(
-            "clamp", min(max(lo, low), high), max(min(hi, high), low), (a,), low=low, high=high, **where
+            "clamp",
+            min(max(lo, low), high),
+            max(min(hi, high), low),
+            (a,),
+            style,
+            low=low,
+            high=high,
+            **where,
         )
 
     def shift_right(self, a, amount) -> str:
@@ -141,6 +148,18 @@ def every_cell(rng: np.random.Generator) -> Circuit:
             b.clamp(x, 3, 4),
         ]
         outs += [b.clamp(x, -7, 7), b.clamp(x, 0, 100)]
+        every_limit = (
+            (-8, 255),
+            (-300, 7),
+            (0, 300),
+            (-512, 31),
+            (-5, 11),
+            (-7, 90),
+            (-1, 1),
+            (5, 9),
+            (0, 0),
+        )
+        outs += [b.clamp(x, low, high, "reset") for low, high in every_limit]
         for drop in (1, 3, 6):
             outs.append(b.round(x, drop))
             outs.append(b.shift_right(x, drop))

@@ -13,7 +13,7 @@ from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.names import Names
 from venom_hw.codegen.rtl.circuit import Bus, Cell, Circuit, Signal
 from venom_hw.codegen.rtl.elaborate import elaborate
-from venom_hw.codegen.rtl.emit_cells import expression
+from venom_hw.codegen.rtl.emit_cells import clamp_by_reset, expression, passable
 from venom_hw.codegen.rtl.emit_module import Module, Section, Value, concatenation
 from venom_hw.codegen.rtl.emit_routes import TOP, places, routes
 from venom_hw.codegen.rtl.emit_shared import emit_multipliers, emit_reads
@@ -296,11 +296,16 @@ class Emission:
             if cell.kind in ("input", "const", "mul", "lookup") or cell.output.name in folded:
                 continue
             s, place = cell.output, self.place[cell.output.name]
+            if cell.kind == "clamp":
+                cell = passable(cell, self.signals[cell.inputs[0]])
             text = expression(cell, self.operands(cell), self.modules[place])
             self.stats[f"cells_{cell.kind}"] += 1
             latency = self.plan.latencies[s.name]
             section = self.section(place, f"cells {s.tensor}", self._heading(s))
             target = self.values[place, s.name, self.plan.ready[s.name]].of.name
+            if cell.kind == "clamp" and cell.style == "reset" and latency == 1:
+                section.clocked.append(clamp_by_reset(cell, self.operands(cell)[0], target))
+                continue
             if not latency:
                 section.lines.append(f"assign {target} = {text};")
                 continue

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.circuit import Cell
+from venom_hw.codegen.rtl.circuit import Cell, Signal
 from venom_hw.codegen.rtl.emit_module import Module, Value, literal
 
 
@@ -136,6 +137,49 @@ def _beyond(value: Value, low: int, high: int) -> tuple[str, int] | None:
         beyond = f"(~(&{value.bits(top - 1, bits)}) | {least})" if bits < top else least
         return f"({value.bits(top, top)} & {beyond})", low
     return None
+
+
+def passable(cell: Cell, operand: Signal) -> Cell:
+    """The clamp without a limit that its operand's bounds keep: the end of what its bits can hold instead."""
+    lowest = -1 << operand.width - 1 if operand.signed else 0
+    highest = lowest + (1 << operand.width) - 1
+    low, high = cell.attrs["low"], cell.attrs["high"]
+    return replace(
+        cell,
+        attrs={"low": low if operand.lo < low else lowest, "high": high if operand.hi > high else highest},
+    )
+
+
+def limits(value: Value, low: int, high: int) -> list[tuple[str, int]]:
+    """(condition, limit) for each limit that the value's bits can pass: for registers that the limit sets or resets."""
+    top, found = value.width - 1, []
+    lowest = -1 << top if value.signed else 0
+    highest = lowest + (1 << value.width) - 1
+    sign, bits = value.bits(top, top), high.bit_length()
+    if high < highest:
+        if high == (1 << bits) - 1:
+            above = f"(|{value.bits(top - value.signed, bits)})"
+            found.append((f"~{sign} & {above}" if value.signed else above, high))
+        else:
+            found.append((f"{value.text} > {literal(max(high, lowest), value.width, value.signed)}", high))
+    if low > lowest:
+        bits = (-low).bit_length() - 1
+        if low == 0:
+            found.append((sign, low))
+        elif low < 0 and low == -1 << bits:
+            found.append((f"{sign} & ~(&{value.bits(top - 1, bits)})", low))
+        else:
+            found.append((f"{value.text} < {literal(min(low, highest), value.width, value.signed)}", low))
+    return found
+
+
+def clamp_by_reset(cell: Cell, value: Value, target: str) -> str:
+    """A statement for the clock's edge: the limit is the register's set or reset, its other input the value's bits."""
+    width, signed = cell.output.width, cell.output.signed
+    text = f"{target} <= {value.bits(width - 1, 0)};"
+    for condition, limit in limits(value, cell.attrs["low"], cell.attrs["high"]):
+        text = f"if ({condition}) {target} <= {literal(limit, width, signed)}; else {text}"
+    return text
 
 
 def _repeat(bit: str, count: int) -> str:
