@@ -8,7 +8,14 @@ import torch
 
 from tests.quantize.sample import pulses, quantised
 from venom_hw.quantize.evaluate import fidelity, predict, recalibrate
-from venom_hw.quantize.qat import Targets, batch_indices, fine_tune, learning_rate
+from venom_hw.quantize.qat import (
+    Targets,
+    batch_indices,
+    calibrate_batch,
+    fine_tune,
+    learning_rate,
+    loss_function,
+)
 from venom_hw.quantize.verify import SaturationCounter
 
 SETTINGS = {
@@ -40,6 +47,33 @@ def test_learns(task):
     network, _, x, targets, _ = task
     losses = fine_tune(network, x, targets, SETTINGS | {"steps": 40})
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
+
+
+def test_calibrated_loss_sees_neither_gain_nor_offset(task):
+    """It is what the recalibration leaves: the weighted least squares of the batch, without a gradient of their own."""
+    network, _, x, targets, _ = task
+    with torch.no_grad():
+        energy, logvar = network.window(x)
+    targets = Targets(energy[:, 0] + 0.01 * torch.randn(len(energy)), targets.logvar, targets.truth)
+    losses = [
+        loss_function(e, v, targets, 1.0, 0.0, calibrated=True)
+        for e, v in ((energy, logvar), (3 * energy - 2, logvar + 0.7))
+    ]
+    assert torch.allclose(*losses, rtol=1e-4)
+    plain = loss_function(3 * energy - 2, logvar + 0.7, targets, 1.0, 0.0)
+    assert plain > 100 * losses[0]
+    weight = np.exp(-0.5 * targets.logvar.numpy())
+    design = np.stack([energy[:, 0].numpy(), np.ones(len(energy))], 1) * weight[:, None]
+    slope, offset = np.linalg.lstsq(design, targets.energy.numpy() * weight, rcond=None)[0]
+    fitted, shifted = calibrate_batch(energy[:, 0], logvar[:, 0], targets)
+    assert np.allclose(fitted.numpy(), slope * energy[:, 0].numpy() + offset, atol=1e-4)
+    assert abs(float((shifted - targets.logvar).mean())) < 1e-5
+
+
+def test_learns_calibrated(task):
+    network, _, x, targets, _ = task
+    losses = fine_tune(network, x, targets, SETTINGS | {"steps": 40, "nll": 0.0, "calibrated": 1})
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
 
 
 def test_resumed_run_ends_with_the_same_bits(task, tmp_path):
