@@ -12,7 +12,7 @@ add          shifts, negate (a tuple each), constant,  sum of +-(x << shift) ove
              wires
 mul          -                                         a * b (both inputs may be the same signal: a square)
 lookup       rom, column, base                         roms[rom][a - base, column]
-round        drop                                      x holds a value + half an LSB (1 << drop - 1): x >> drop, made
+round        drop, joined                              x holds a value + half an LSB (1 << drop - 1): x >> drop, made
                                                        even where the dropped bits of x are all 0 (a tie)
 clamp        low, high                                 min(max(x, low), high)
 shift_right  amount                                    x >> amount (wires)
@@ -20,6 +20,9 @@ maximum      shifts                                    max(a << shifts[0], b << 
 leading      width                                     zeros above the top one of x in `width` bits; x = 0: width - 1
 shift_left   -                                         a << b, b a variable
 ============ ========================================= ===========================================================
+
+A `joined` cell has no register: it belongs to the clock of its reader (a rounding before a saturation). A clamp of
+style "reset" has one limit that its operand can pass.
 """
 
 from __future__ import annotations
@@ -57,6 +60,11 @@ class Signal:
     @property
     def signed(self) -> bool:
         return self.lo < 0
+
+    @property
+    def representable(self) -> tuple[int, int]:
+        """Smallest and largest integer of its width and sign."""
+        return (-1 << self.width - 1, (1 << self.width - 1) - 1) if self.signed else (0, (1 << self.width) - 1)
 
     @property
     def width(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from venom_hw.codegen.rtl.circuit import Signal
 from venom_hw.codegen.rtl.forms import Form, Label, power_of_two, product_bounds, total
 from venom_hw.codegen.rtl.operands import reads
 from venom_hw.codegen.rtl.sums import Request
@@ -266,9 +267,14 @@ def _requantise(e: Elaboration, node: Node) -> Needs:
             rounded[flat] = (Request(form.plus(half), label.part("sum", note)), rest)
     yield [request for request, _ in rounded.values()]
     for flat, (request, rest) in rounded.items():
-        fits = limits[0] <= int(ends[0][flat]) and int(ends[1][flat]) <= limits[1]
+        name = e.sums.get(request.form)
+        known = _meet(_rounded_bounds(e.cells[name], rest, half_even), (int(ends[0][flat]), int(ends[1][flat])))
+        fits = limits[0] <= known[0] and known[1] <= limits[1]
         label = e.label(node, flat) if fits else e.label(node, flat).part("rounded")
-        name = _dropped(e, e.sums.get(request.form), rest, half_even, (int(ends[0][flat]), int(ends[1][flat])), label)
+        if half_even:
+            name = e.cells.new("round", label, *known, (name,), {"drop": rest, "joined": not fits})
+        else:
+            name = e.cells.new("shift_right", label, *known, (name,), {"amount": rest})
         exact[flat] = Form({name: 1})
     out = e.empty(node)
     clamped = {}
@@ -281,27 +287,40 @@ def _requantise(e: Elaboration, node: Node) -> Needs:
         else:
             clamped[flat] = (Request(form, e.label(node, flat).part("wide")), (lo, hi))
     yield [request for request, _ in clamped.values()]
-    for flat, (request, (lo, hi)) in clamped.items():
-        low, high = max(lo, limits[0]), min(hi, limits[1])
-        attrs = {"low": limits[0], "high": limits[1]}
-        inputs = (e.sums.get(request.form),)
-        out[flat] = Form({e.cells.new("clamp", e.label(node, flat), low, high, inputs, attrs): 1})
+    for flat, (request, bounds) in clamped.items():
+        out[flat] = Form({_clamp(e, e.sums.get(request.form), bounds, limits, e.label(node, flat)): 1})
     return out
+
+
+def _clamp(
+    e: Elaboration, name: str, known: tuple[int, int], limits: tuple[int, int], label: Label
+) -> str:
+    """A signal within limits: one cell, or one a limit that it can pass."""
+    (lo, hi), (low, high) = known, limits
+    ends = [(lo, hi), _meet(known, limits)]
+    style = "reset" if e.strategies.clamps == "reset" else ""
+    if style and lo < low and high < hi:
+        ends.insert(1, (lo, high))
+    for before, after in zip(ends, ends[1:], strict=False):
+        last = after is ends[-1]
+        lowest, highest = e.cells[name].representable
+        attrs = {
+            "low": low if before[0] < after[0] else lowest,
+            "high": high if after[1] < before[1] else highest,
+        }
+        part = label if last else label.part("below")
+        name = e.cells.new("clamp", part, *after, (name,), attrs, style)
+    return name
 
 
 def _meet(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
     return max(a[0], b[0]), min(a[1], b[1])
 
 
-def _dropped(e: Elaboration, name: str, drop: int, half_even: bool, known: tuple[int, int], label: Label) -> str:
-    """`drop` low bits of a signal rounded off (half an LSB is in it already)."""
-    signal = e.cells[name]
-    lo, hi = signal.lo >> drop, signal.hi >> drop
-    if not half_even:
-        return e.cells.new("shift_right", label, *_meet((lo, hi), known), (name,), {"amount": drop})
-    if signal.lo == lo << drop:
-        lo &= -2
-    return e.cells.new("round", label, *_meet((lo, hi), known), (name,), {"drop": drop})
+def _rounded_bounds(x: Signal, drop: int, half_even: bool) -> tuple[int, int]:
+    """Bounds of x >> drop, made even where x is a tie."""
+    lo, hi = x.lo >> drop, x.hi >> drop
+    return (lo & -2 if half_even and x.lo == lo << drop else lo), hi
 
 
 def _normalise(e: Elaboration, node: Node) -> Needs:

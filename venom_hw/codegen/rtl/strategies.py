@@ -12,6 +12,9 @@ products          dsp          products of two variables are multipliers with in
 tables            auto         a table of at most `small_table` address bits is LUTs, a larger one block RAM
 ..                bram         every table is a block RAM with a read and an output register
 ..                lut          every table is LUTs
+clamps            reset        a saturation is one register for each limit that can be passed, which that limit sets
+                               or resets: no logic but the condition
+..                mux          both limits in one clock, one multiplexer a bit
 ================= ============ ==================================================================================
 """
 
@@ -29,6 +32,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "constant_matrix": ("adder_graph", "adder_tree", "dsp"),
         "products": ("dsp", "lut"),
         "tables": ("auto", "bram", "lut"),
+        "clamps": ("reset", "mux"),
     }
 )
 
@@ -40,6 +44,7 @@ LATENCIES: Mapping[str, int] = MappingProxyType(
         "lookup_bram": 2,
         "lookup_lut": 1,
         "round": 1,
+        "clamp_reset": 1,
         "clamp": 1,
         "maximum": 1,
         "leading": 1,
@@ -54,7 +59,7 @@ class Strategies:
     """How a graph is lowered to cells.
 
     Args:
-        constant_matrix, products, tables: a name of the table above.
+        constant_matrix, products, tables, clamps: a name of the table above.
         small_table: address bits up to which `auto` makes a table of LUTs (6 bits are one LUT an output bit).
         latencies: clocks by kind and style; kinds left out keep their value in `LATENCIES`.
 
@@ -65,6 +70,7 @@ class Strategies:
     constant_matrix: str = "adder_graph"
     products: str = "dsp"
     tables: str = "auto"
+    clamps: str = "reset"
     small_table: int = 6
     latencies: Mapping[str, int] = field(default_factory=dict)
 
@@ -81,8 +87,8 @@ class Strategies:
         object.__setattr__(self, "latencies", MappingProxyType({**LATENCIES, **self.latencies}))
 
     def latency(self, cell: Cell) -> int:
-        """Clocks of a cell; 0 for what is only wires."""
-        if cell.is_wires:
+        """Clocks of a cell; 0 for what is only wires, or part of the cell that reads it."""
+        if cell.is_wires or cell.attrs.get("joined"):
             return 0
         return self.latencies[f"{cell.kind}_{cell.style}" if cell.style else cell.kind]
 
