@@ -9,6 +9,8 @@ Little-endian binary, version 1 (read by ``hls/csim/tb.cpp``)::
     for each result, in order of the closing beats:   u32 beat, channel, tdata
     for each beat that is used (neither ignored nor overlong):
         every word of every state tensor after it, signed integers of that tensor's width in bytes
+
+A file without state tensors holds results alone (sim/replay.py can do with them).
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def write_vectors(path: str | Path, stimulus: Stimulus, expected: Expected, *, m
             )
         stream.write(beats.tobytes() + results.tobytes())
         used = np.flatnonzero(runs.run >= 0)
-        for at in range(0, len(used), CHUNK_BEATS):
+        for at in range(0, len(used) if widths else 0, CHUNK_BEATS):
             run, step = runs.run[used[at : at + CHUNK_BEATS]], runs.step[used[at : at + CHUNK_BEATS]]
             words = [
                 np.ascontiguousarray(values[run, step].reshape(len(run), -1).astype(f"<i{widths[name]}"))

@@ -9,14 +9,17 @@ from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.rates import dead_time, most_closings, shortest_window, window_fifo_depth
 
 
-def deepest(closings, head_interval):
-    """Windows that wait at most, the head taking one every `head_interval` clocks, and busy as the first comes."""
-    free_at, waiting, most = head_interval - 1, 0, 0
+def deepest(closings, head_interval, latency=0):
+    """Places taken at most, the head taking a window every `head_interval` clocks, and busy as the first comes."""
+    free_at, waiting, most, leaving = head_interval - 1, 0, 0, []
     for clock, closing in enumerate(closings):
         waiting += closing
-        most = max(most, waiting)
+        while leaving and leaving[0] <= clock:
+            leaving.pop(0)
+        most = max(most, waiting + len(leaving))
         if waiting and clock >= free_at:
             waiting, free_at = waiting - 1, clock + head_interval
+            leaving.append(clock + latency + 1)
     return most
 
 
@@ -35,6 +38,14 @@ def test_depth_holds_aligned_windows_and_is_not_much_too_deep(windows, length, h
     depth = window_fifo_depth(windows, length, head_interval, interval=interval)
     seen = deepest(aligned(windows, length, interval), head_interval)
     assert seen <= depth <= seen + 2 + windows // max(1, length - 1)
+
+
+@pytest.mark.parametrize("latency", [3, 30, 200])
+@pytest.mark.parametrize(("windows", "length", "head_interval"), [(5, 4, 3), (40, 9, 8), (16, 126, 64), (64, 9, 1)])
+def test_depth_holds_results_on_their_way(windows, length, head_interval, latency):
+    depth = window_fifo_depth(windows, length, head_interval, latency=latency)
+    seen = deepest(aligned(windows, length, 1, frames=40), head_interval, latency)
+    assert seen <= depth <= seen + 3 + windows // max(1, length - 1) + latency // length
 
 
 def test_depth_holds_the_worst_order():

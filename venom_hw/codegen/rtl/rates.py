@@ -49,12 +49,18 @@ def most_closings(clocks: int, windows: int, length: int, *, interval: int = 1) 
     return min(beats, windows + beats // length)
 
 
-def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval: int = 1) -> int:
-    """Places of the FIFO of finished windows with which nothing is ever lost to it, however the windows lie.
+def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval: int = 1, latency: int = 0) -> int:
+    """Places for finished windows with which none is ever lost, however the windows lie.
 
-    The worst case: `windows` of them (the channels of an engine in continuous use, the slots of a dispatcher) close
-    one after the other, as fast as samples come. In T clocks at most `most_closings(T)` come and T // H leave; the
-    difference is greatest where both bounds on the closings meet, after about windows * L / (L - 1) beats.
+    Args:
+        windows: open at a time: the channels of an engine in continuous use, the slots of a dispatcher.
+        length: samples of each.
+        latency: clocks that a window holds its place apart from waiting for the head: 0 counts the windows that wait,
+            the clocks from its last beat to its result count all those whose result is still to be delivered.
+
+    The worst case: all of them close one after the other, as fast as samples come. In T clocks at most
+    `most_closings(T)` come and (T - 1 - latency) // H leave; the difference is greatest where both bounds on the
+    closings meet, after about windows * L / (L - 1) beats, or when the first one leaves, if that is later.
 
     Raises:
         CodegenError: the head does not sustain windows of this length (`shortest_window`): no depth suffices.
@@ -67,10 +73,16 @@ def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval
             f"{shortest_window(head_interval, interval=interval)} samples"
         )
     if length == 1:  # H = II: one comes, one goes
-        return 1
+        return 1 + -(-latency // interval)
     beats = windows * length // (length - 1) + 1  # the bounds meet here
-    candidates = {beat * interval + 1 for beat in range(max(0, beats - length), beats + length + 1)}
-    return max(1, *(most_closings(t, windows, length, interval=interval) - t // head_interval for t in candidates))
+    candidates = [beat * interval + 1 for beat in range(max(0, beats - length), beats + length + 1)]
+    candidates += range(latency + 1, latency + head_interval + interval * length + 2)
+
+    def places(clocks: int) -> int:
+        gone = max(0, clocks - 1 - latency) // head_interval
+        return most_closings(clocks, windows, length, interval=interval) - gone
+
+    return max(1, *map(places, candidates))
 
 
 def dead_time(channels: int, photon_rate: float, window: float, *, slots: int | None = None) -> DeadTime:
