@@ -93,9 +93,6 @@ def _clamp(cell: Cell, x: Sequence[Value], module: Module) -> str:
     """By the bits above the result where the limits are powers of two (no comparators)."""
     (value,), low, high, width = x, cell.attrs["low"], cell.attrs["high"], cell.output.width
     top = value.width - 1
-    if cell.style == "reset" and value.of is not None and (beyond := _beyond(value, low, high)) is not None:
-        condition, limit = beyond
-        return f"{condition} ? {literal(limit, width, False)} : {value.bits(width - 1, 0)}"
     bits = high.bit_length()
     if value.of is not None and high == (1 << bits) - 1 and 0 < bits <= top:
         sign = value.bits(top, top)
@@ -112,31 +109,6 @@ def _clamp(cell: Cell, x: Sequence[Value], module: Module) -> str:
         if not value.signed and low <= 0 and width == bits:
             return f"{value.bits(bits - 1, 0)} | {_repeat(f'(|{value.bits(top, bits)})', width)}"
     return _compared(value, cell)
-
-
-def _beyond(value: Value, low: int, high: int) -> tuple[str, int] | None:
-    """Whether a value is beyond the one limit that it can pass, from its bits, and that limit.
-
-    A register that takes a constant on a condition sets or resets itself: the clamped bits need no logic.
-    None: both limits can be passed, or the one is no power of two.
-    """
-    top = value.width - 1
-    lowest = -1 << top if value.signed else 0
-    over, under = high < lowest + (1 << value.width) - 1, low > lowest
-    if over and not under and high & (high + 1) == 0 and high:
-        bits = high.bit_length()
-        above = f"(|{value.bits(top - value.signed, bits)})"
-        return (f"(~{value.bits(top, top)} & {above})" if value.signed else above), high
-    if under and not over and low == 0:
-        return value.bits(top, top), 0
-    bits = (-low).bit_length()  # low = -2**(bits-1), or one more: symmetric saturation
-    if under and not over and -low & (-low - 1) == 0:
-        return f"({value.bits(top, top)} & ~(&{value.bits(top - 1, bits - 1)}))", low
-    if under and not over and -low & (1 - low) == 0:
-        least = f"~(|{value.bits(bits - 1, 0)})"
-        beyond = f"(~(&{value.bits(top - 1, bits)}) | {least})" if bits < top else least
-        return f"({value.bits(top, top)} & {beyond})", low
-    return None
 
 
 def passable(cell: Cell, operand: Signal) -> Cell:
@@ -168,6 +140,9 @@ def limits(value: Value, low: int, high: int) -> list[tuple[str, int]]:
             found.append((sign, low))
         elif low < 0 and low == -1 << bits:
             found.append((f"{sign} & ~(&{value.bits(top - 1, bits)})", low))
+        elif low < 0 and low == 1 - (1 << bits + 1) and bits + 1 < top:  # symmetric: the lowest one is beyond, too
+            beyond = f"~(&{value.bits(top - 1, bits + 1)}) | ~(|{value.bits(bits, 0)})"
+            found.append((f"{sign} & ({beyond})", low))
         else:
             found.append((f"{value.text} < {literal(min(low, highest), value.width, value.signed)}", low))
     return found
