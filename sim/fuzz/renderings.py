@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from sim import pipeline_sim
 from sim.fuzz.case import FuzzCase
 from sim.fuzz.difference import Difference, first_difference
 from sim.fuzz.errors import FuzzError
 from sim.fuzz.expected import reference
-from sim.fuzz.options import strategies_of
+from sim.fuzz.options import interval_of, strategies_of
 from sim.fuzz.step_vectors import head_vectors, step_vectors
 from sim.fuzz.workshop import SECONDS, Workshop
 from venom_hw.boards import load_board
@@ -19,6 +20,7 @@ from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import render_project
 from venom_hw.codegen.rtl.circuit import evaluate
 from venom_hw.codegen.rtl.elaborate import elaborate
+from venom_hw.codegen.rtl.emit import render_pipeline
 from venom_hw.codegen.vectors import write_vectors
 from venom_hw.datapath.golden import Golden
 from venom_hw.datapath.kernels import NoKernel
@@ -80,12 +82,35 @@ def circuit(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | No
     return None
 
 
+def rtl_step(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The step's pipeline in SystemVerilog under Verilator, a sample every interval."""
+    stimulus, step = case.stimulus(REVISIT), case.datapath.step
+    vectors = step_vectors(step, stimulus, reference(case.datapath, stimulus))
+    return _pipeline("rtl_step", step, vectors, "", case, folder / "rtl_step", workshop)
+
+
+def _pipeline(rendering: str, graph, vectors, prefix: str, case: FuzzCase, folder: Path, workshop: Workshop):
+    pipeline = render_pipeline(
+        graph, name=graph.name, strategies=strategies_of(case.options), interval=interval_of(case.options)
+    )
+    sources = pipeline_sim.write(pipeline, folder)
+    pipeline_sim.write_ports(pipeline, folder)
+    program = workshop.verilate(
+        sources, pipeline.name, pipeline_sim.MAIN, folder, macros=pipeline_sim.macros(pipeline)
+    )
+    found = pipeline_sim.run_program(pipeline, program, folder, vectors.inputs, timeout=SECONDS)
+    found |= {state: found[following] for state, following in graph.states}
+    return vectors.compare(rendering, found, prefix)
+
+
 @cache
 def _board():
     return load_board(BOARD)
 
 
-RENDERINGS: dict[str, Check] = {"golden": golden, "native": native, "circuit": circuit, "hls": hls}
+RENDERINGS: dict[str, Check] = {
+    "golden": golden, "native": native, "circuit": circuit, "hls": hls, "rtl_step": rtl_step,
+}  # fmt: skip
 """By name, in the order in which they run."""
 DEFAULT = ("golden", "circuit", "hls")
 

@@ -20,7 +20,9 @@ from venom_hw.codegen.csim import FLAGS, ap_types_folder, find_compiler
 HLS_HEADERS = ("ap_fixed.h", "ap_int.h", "ap_axi_sdata.h", "hls_stream.h", "stdint.h", "stdio.h", "string.h",
                "string", "vector")  # fmt: skip
 HLS_FLAGS = ("-O0", *(flag for flag in FLAGS if not flag.startswith("-O")))
-RUNTIME = ("verilated", "verilated_threads")
+RUNTIME = ("verilated", "verilated_dpi", "verilated_threads")
+LINT = ("-Wall", "--x-initial", "unique", "--no-timing")
+"""Options of every verilation: a warning is an error, registers and memories start with random bits."""
 RTL_FLAGS = ("-std=gnu++17", "-O0", "-w")
 SECONDS = 300
 """After which a compiler or a simulation is taken for stuck."""
@@ -91,6 +93,38 @@ class Workshop:
                 self._make([*command, str(source)], target)
             objects.append(str(target))
         return tuple(objects)
+
+    def verilate(
+        self,
+        sources: Sequence[Path],
+        top: str,
+        main: Path,
+        folder: Path,
+        *,
+        macros: Mapping[str, object] | None = None,
+    ) -> Path:
+        """A simulation program of RTL and a C++ main, which finds the model as Vtop in Vtop.h.
+
+        Args:
+            sources: SystemVerilog, top last.
+            folder: of the build; headers in it are found.
+            macros: of the C++.
+
+        Raises:
+            FuzzError: Verilator warns or fails, or the compiler fails.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        made = folder / "verilated"
+        command = ["verilator", "--cc", *LINT, "--top-module", top, "--prefix", "Vtop", "-Mdir", str(made)]
+        call([*command, *map(str, sources)], cwd=folder, env=self.verilator)
+        parts = [main, *sorted(made.glob("*.cpp"))]
+        whole = folder / "whole.cpp"  # one file: the headers are read once
+        whole.write_text("".join(f'#include "{part}"\n' for part in parts))
+        flags = [f"-D{name}={value}" for name, value in (macros or {}).items()]
+        program = folder / "Vtop"
+        command = [*self.rtl_command, *flags, "-I", str(folder), "-I", str(made), str(whole), *self.rtl_objects]
+        call([*command, "-lpthread", "-o", str(program)], cwd=folder)
+        return program
 
     def prepare(self, *, rtl: bool) -> Workshop:
         """Make everything now, before several processes want it at once."""
