@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from venom_hw.codegen.rtl.adder_graph import Plan, best_plan
+from venom_hw.codegen.rtl.adder_graph import Plan, Term, adder_bits, best_plan, scaled
 from venom_hw.codegen.rtl.forms import CellList, Form, Label, power_of_two
 from venom_hw.codegen.rtl.strategies import Strategies
 
@@ -84,30 +84,81 @@ class Sums:
         return self.cells.new("mul", part, lo, hi, (name, constant), {}, "dsp"), 1 << shift
 
     def _emit(self, plan: Plan, names: Sequence[str], group: Sequence[Request]) -> None:
-        """Cells of a plan. A row whose last adder is its own takes its constant, shift and sign into that adder."""
+        """Cells of a plan. A row whose last adder is its own takes its shift, sign and constant into its adders."""
         own = {}  # last adder -> the row that alone reads it
         first = len(plan.bounds)
         for request, row in zip(group, plan.rows, strict=True):
             if row is not None and row.node >= first and plan.uses[row.node] == 1:
                 own[row.node] = (request, row)
         owner = _owners(plan, group)
+        places = self._constant_places(plan, names, own)
         signals = list(names)
         for k, pair in enumerate(plan.adders):
             node = first + k
-            terms = [(signals[t.node], t.shift, t.negate) for t in pair]
+            label = own[node][0].label if node in own else owner[node].part(f"part_{k}")
+            row = own[node][1] if node in own else Term(node, 0, False)
+            terms = []
+            for side, term in enumerate(pair):
+                term = (signals[term.node], term.shift + row.shift, term.negate != row.negate)
+                if (node, side) in places:
+                    part = owner[node].part("offset", "with the row's constant")
+                    term = (self.cells.add([term], places[node, side], part), 0, False)
+                terms.append(term)
+            known = own[node][0].known if node in own else None
+            signals.append(self.cells.add(terms, places.get(node, 0), label, known))
             if node in own:
-                request, row = own[node]
-                terms = [(n, s + row.shift, negate != row.negate) for n, s, negate in terms]
-                signals.append(self.cells.add(terms, request.form.constant, request.label, request.known))
-                self._made[request.form.key] = signals[-1]
-            else:
-                signals.append(self.cells.add(terms, 0, owner[node].part(f"part_{k}")))
+                self._made[own[node][0].form.key] = signals[-1]
         for request, row in zip(group, plan.rows, strict=True):
             if request.form.key not in self._made:
                 term = [(signals[row.node], row.shift, row.negate)]
                 form = Form({signals[row.node]: (-1 if row.negate else 1) << row.shift}, request.form.constant)
                 signal = form.signal or self.cells.add(term, form.constant, request.label, request.known)
                 self._made[request.form.key] = signal
+
+    def _constant_places(self, plan: Plan, names: Sequence[str], own: dict) -> dict:
+        """Where the rows' constants are added: {adder: constant} in zero bits, {(adder, side): constant} on an operand.
+
+        An operand that waits for the other one anyway costs no clock; of those, the narrowest sum.
+        """
+        levels = [self.cells.levels[name] for name in names]
+        clocks = self.strategies.latencies["add"]
+        for a, b in plan.adders:
+            levels.append(max(levels[a.node], levels[b.node]) + clocks)
+        places: dict = {}
+        for node, (request, row) in own.items():
+            if request.form.constant:
+                found = list(_places(plan, node, row, request.form.constant))
+                late = [
+                    max(0, levels[plan.adders[at - len(names)][side].node] + 2 * clocks - levels[at]) if cost else 0
+                    for cost, at, side, _ in found
+                ]
+                best = min(range(len(found)), key=lambda k: (found[k][0] > 0, late[k], found[k][0], found[k][1]))
+                cost, at, side, value = found[best]
+                places[(at, side) if cost else at] = value
+        return places
+
+
+def _places(plan: Plan, root: int, row: Term, constant: int) -> Iterator[tuple[int, int, int, int]]:
+    """Where a row's constant can be added among the adders that only it reads: (adder bits, adder, side, value).
+
+    No adder bits: in the zero bits under a shifted operand.
+    """
+    first = len(plan.bounds)
+    todo = [(root, 0, False)]  # adder, its shift and sign in the row
+    while todo:
+        at, depth, minus = todo.pop()
+        value = -constant if minus else constant
+        exact, value = value & ((1 << depth) - 1) == 0, value >> depth
+        outer = row if at == root else Term(at, 0, False)
+        for side, term in enumerate(plan.adders[at - first]):
+            shift, negate = term.shift + outer.shift, term.negate != outer.negate
+            if exact and not negate and 0 < value < 1 << shift:
+                yield 0, at, side, value
+            if exact:
+                lo, hi = scaled(plan.node_bounds[term.node], Term(0, shift, negate))
+                yield max(1, adder_bits((lo + value, hi + value), [(shift, negate)], value)), at, side, value
+            if term.node >= first and plan.uses[term.node] == 1:
+                todo.append((term.node, depth + shift, minus != negate))
 
 
 def _owners(plan: Plan, group: Sequence[Request]) -> dict[int, Label]:
