@@ -140,7 +140,9 @@ def limits(value: Value, low: int, high: int) -> list[tuple[str, int]]:
             found.append((sign, low))
         elif low < 0 and low == -1 << bits:
             found.append((f"{sign} & ~(&{value.bits(top - 1, bits)})", low))
-        elif low < 0 and low == 1 - (1 << bits + 1) and bits + 1 < top:  # symmetric: the lowest one is beyond, too
+        elif (
+            low < 0 and low == 1 - (1 << bits + 1) and bits + 1 < top
+        ):  # symmetric: the lowest one is beyond, too
             beyond = f"~(&{value.bits(top - 1, bits + 1)}) | ~(|{value.bits(bits, 0)})"
             found.append((f"{sign} & ({beyond})", low))
         else:
