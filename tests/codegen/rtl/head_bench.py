@@ -19,9 +19,10 @@ BENCH = Path(__file__).with_name("head_bench.cpp")
 
 @dataclass(frozen=True)
 class Run:
-    """What came out: (energy, log variance, channel) a result, and the clocks of windows taken and results given."""
+    """What came out: (energy, log variance, channel) a result; clocks of windows offered, taken, and results given."""
 
     results: np.ndarray
+    offered: np.ndarray
     taken: np.ndarray
     given: np.ndarray
     lost: tuple[int, int] | None = None  # results until the reset, windows taken until then
@@ -38,16 +39,21 @@ def pack(graph: Graph, values: Mapping[str, np.ndarray], window: int) -> int:
     return word
 
 
+class Stopped(RuntimeError):
+    """No result came any more."""
+
+
 class HeadBench:
     """The Verilator model of a head."""
 
-    def __init__(self, unit: HeadUnit, graph: Graph, folder: Path):
+    def __init__(self, unit: HeadUnit, graph: Graph, folder: Path, *, lint: bool = True):
         self.unit, self.graph, self.folder = unit, graph, folder
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in unit.files.items():
             (folder / name).write_text(text)
-        command = ["verilator", "--cc", "--exe", "--build", "-Wall", "-CFLAGS", "-O1 -std=c++17", "--prefix", "Vhead"]
+        command = ["verilator", "--cc", "--exe", "--build", "-Wall" if lint else "-Wno-lint", "--prefix", "Vhead"]
         command += ["--top-module", unit.name, "-o", "head_bench", "--x-initial", "unique", "--Mdir", "obj"]
+        command += ["-CFLAGS", "-O1 -std=c++17"]
         sources = [name for name in unit.files if name.endswith(".sv")]
         done = self._run([*command, *sources, str(BENCH)])
         if done.returncode:
@@ -64,12 +70,13 @@ class HeadBench:
         given = ["windows.txt", "results.txt", *map(str, (wait_in, wait_out, seed, reset_at))]
         done = self._run([str(self.folder / "obj" / "head_bench"), *given])
         if done.returncode:
-            raise AssertionError(f"bench: {done.stderr[-2000:]}")
+            raise Stopped(done.stderr[-2000:])
         rows = [line.split() for line in (self.folder / "results.txt").read_text().splitlines()]
         out = np.array([[int(v) for v in row[1:]] for row in rows if row[0] == "out"], np.int64)
         taken = np.array([int(row[1]) for row in rows if row[0] == "in"])
         lost = [(int(row[2]), len(taken[taken <= int(row[1])])) for row in rows if row[0] == "reset"]
-        return Run(out[:, 1:], taken, out[:, 0], lost[0] if lost else None)
+        offered = np.array([int(row[2]) for row in rows if row[0] == "in"])
+        return Run(out[:, 1:], offered, taken, out[:, 0], lost[0] if lost else None)
 
 
 def golden(graph: Graph, values, channels) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.hls_project import ROOT
 from venom_hw.codegen.names import Names
+from venom_hw.codegen.rtl.emit import render_pipeline
 from venom_hw.codegen.rtl.head_cut import PHASE, Cut, Stream, cut, element_graph
 from venom_hw.codegen.rtl.head_schedule import (
     MatrixSchedule,
@@ -106,12 +107,10 @@ class _Head:
         self.files: dict[str, str] = {}
         self.stats: dict[str, object] = {"multipliers_serial": 0, "register_bits": 0}
         self.frame_bits = 1
-        self.held: list[Node] = []
         self.groups: list[dict] = []
 
     def render(self) -> HeadUnit:
         self.inputs = self._inputs()
-        self.held = self._late_inputs()
         streams, clocks = [], [k + 1 for k in range(self.parts.streams[0].length)]
         for i, stream in enumerate(self.parts.streams):
             context, clocks = self._stream(i, stream, clocks)
@@ -119,10 +118,6 @@ class _Head:
         tail, outputs, done = self._tail(clocks)
         places = next_power(-(-(done + 3) // self.period) + 2)
         frames = done // self.period
-        late = max((g["read"] for g in self.groups), default=0)
-        held_windows = max(2, next_power(-(-late // self.period)))
-        held_bits = bits_for(held_windows)
-        self.frame_bits = max(self.frame_bits, held_bits if self.held else 1)
         about = "matrices on " + ", ".join(f"{share(p, self.period).lanes}" for p in self.parts.products) + " lanes"
         given = {
             "banner": self.banner, "module": self.name, "period": self.period, "about": about,
@@ -130,17 +125,10 @@ class _Head:
             "frame_bits": self.frame_bits, "frames": max(1, frames), "done_clock": done,
             "done_phase": done % self.period, "places": places, "place_bits": bits_for(places),
             "inputs": self.inputs, "sums_bits": sum(i["bits"] for i in self.inputs), "streams": streams, "tail": tail,
-            "outputs": outputs, "results": [o["result"] for o in reversed(outputs)], "held_groups": self.groups,
-            "held": [self._input(n.name) for n in reversed(self.held)], "held_windows": held_windows,
-            "held_bits": sum(self._input(n.name)["bits"] for n in self.held), "held_frame_bits": held_bits,
-            "held_slice": self._frame_slice(held_bits),
+            "outputs": outputs, "results": [o["result"] for o in reversed(outputs)], "groups": self.groups,
         }  # fmt: skip
-        for stream in streams:
-            stream["frame_slice"] = self._frame_slice(stream["own_frame_bits"])
-        for group in self.groups:
-            group["age"] %= held_windows
-            wrap = f" - {held_bits}'(phase < {self.phase_bits}'d{group['wrap']})"
-            group["wrapped"] = wrap if group["wrap"] is not None else ""
+        for part in (*streams, *self.groups):
+            part["frame_slice"] = self._frame_slice(part["own_frame_bits"])
         self.files[f"{self.name}.sv"] = _template("head").render(**given)
         self.stats |= {"places": places, "frames": frames, "interval": self.period}
         bits = {i["name"]: i["bits"] for i in self.inputs}
@@ -167,33 +155,29 @@ class _Head:
     def _input(self, name: str) -> dict:
         return next(i for i in self.inputs if i["name"] == name)
 
-    def _late_inputs(self) -> list[Node]:
-        late = {n.name for n in self.parts.tail_inputs}
-        late |= {n.name for stream in self.parts.streams[1:] for n in stream.inputs}
-        return [node for node in self.graph.inputs if node.name in late]
-
     def _from_memory(self, nodes: tuple[Node, ...], word: str, first: int, last: int) -> dict[str, str]:
-        """Signals of inputs that waited, there from clock `first` to `last`."""
+        """Signals of inputs that wait in a memory of their own, there from clock `first` to `last`."""
         if not nodes:
             return {}
-        read, wrap = first - 1, (first - 1) % self.period
-        wrapped = (last - 1) // self.period > read // self.period
+        windows = max(2, next_power(-(-(last - 1) // self.period)))
+        bits, read = bits_for(windows), first - 1
+        self.frame_bits = max(self.frame_bits, bits)
+        age = f" - {bits}'d{read // self.period % windows}"
+        if (last - 1) // self.period > read // self.period:  # the frame ends between them
+            age += f" - {bits}'(phase < {self.phase_bits}'d{read % self.period})"
+        given, ident = [self._input(node.name) for node in nodes], self.ident(word)
+        width = sum(i["bits"] for i in given)
         self.groups.append(
-            {"word": self.ident(word), "clock": first, "read": last - 1, "age": read // self.period,
-             "wrap": wrap if wrapped else None}
+            {"names": ", ".join(i["name"] for i in given), "sources": [i["source"] for i in reversed(given)],
+             "word": ident, "memory": self.ident(f"{word}_waiting"), "windows": windows, "bits": width,
+             "own_frame_bits": bits, "age": age, "clock": first}
         )  # fmt: skip
-        low, signals = 0, {}
-        for node in self.held:
-            bits = self._input(node.name)["bits"]
-            signals[node.name] = f"{self.ident(word)}[{low + bits - 1}:{low}]"
-            low += bits
-        return {node.name: signals[node.name] for node in nodes}
+        ends = np.cumsum([i["bits"] for i in given])
+        return {i["name"]: f"{ident}[{end - 1}:{end - i['bits']}]" for i, end in zip(given, ends, strict=True)}
 
     # ---- the parts
 
     def _pipeline(self, graph: Graph, part: str) -> Pipeline:
-        from venom_hw.codegen.rtl.pipeline import render_pipeline
-
         pipeline = render_pipeline(graph, name=f"{self.name}_{part}", strategies=self.strategies)
         late = [port.name for port in pipeline.inputs.values() if port.clock]
         if late:
@@ -239,7 +223,7 @@ class _Head:
         if stream.source is not None:
             total = self.ident(stream.source.name)
             signals |= {stream.source.name: total, f"{stream.source.name}_row": total}
-            word = f"{stream.name}_inputs"
+            word = f"{stream.name}_input"
             return signals | self._from_memory(stream.inputs, word, clocks[0], clocks[-1]), []
         registers = []
         for node in stream.inputs:
@@ -288,7 +272,7 @@ class _Head:
         ]  # fmt: skip
         joined = ", ".join([total, *[row["ident"] for row in reversed(rows)]])
         signals = {product.name: f"{{{joined}}}" if rows else total}
-        signals |= self._from_memory(self.parts.tail_inputs, "tail_inputs", entry, entry)
+        signals |= self._from_memory(self.parts.tail_inputs, "tail_input", entry, entry)
         ports = [(port.name, signals[node]) for node, port in pipeline.inputs.items()]
         done = entry + max(port.clock for port in pipeline.outputs.values())
         outputs = [self._output(name, pipeline.outputs[name], entry, done) for name, _ in self.graph.outputs]
