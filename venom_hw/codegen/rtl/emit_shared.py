@@ -19,6 +19,9 @@ def _signed(value: Value) -> tuple[str, int]:
     if value.of is None:
         width = value.width + (not value.signed)
         return literal(value.constant, width, True), width
+    if value.signed and value.offset == 0 and value.width == value.of.width:
+        value.of.use()  # the port has this width: no $signed, at which Yosys 0.70 stops where it spans a variable
+        return value.of.name, value.width
     return (value.text, value.width) if value.signed else (f"{{1'b0, {value.text}}}", value.width + 1)
 
 
