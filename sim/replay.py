@@ -28,6 +28,7 @@ from venom_hw.codegen.vectors import Expected, write_vectors
 from venom_hw.datapath.golden import Golden
 from venom_hw.datapath.model import Datapath
 
+MAIN = SIM_FOLDER / "replay.cpp"
 CHUNK = 200_000
 """Samples of one vector file of a long run (PtSi: 90 MB)."""
 
@@ -65,6 +66,20 @@ class ReplayResult:
         return text
 
 
+def replay_macros(project: RtlProject) -> dict[str, str | int]:
+    """Macros of sim/replay.cpp for a project."""
+    manifest = project.manifest
+    words = sum(int(np.prod(state["shape"], dtype=np.int64)) for state in manifest["states"])
+    return {
+        "CHANNELS": f"{project.channels}u",
+        "CHANNEL_BITS": channel_bits(project.channels),
+        "REVISIT": f"{project.revisit}u",
+        "MAX_STEPS": f"{project.max_steps}u",
+        "STATE_WORDS": f"{words}u",
+        "DRAIN": project.latency + manifest["head_interval"] * (project.fifo_depth + 2) + 64,
+    }
+
+
 def build_replay(
     project: RtlProject, folder: str | Path, *, states: bool = True, optimise: str = "-O2", threads: int = 1
 ) -> Path:
@@ -79,24 +94,14 @@ def build_replay(
     Raises:
         BenchError: Verilator or the compiler fails.
     """
-    manifest = project.manifest
-    words = sum(int(np.prod(state["shape"], dtype=np.int64)) for state in manifest["states"])
-    macros = {
-        "CHANNELS": f"{project.channels}u",
-        "CHANNEL_BITS": channel_bits(project.channels),
-        "REVISIT": f"{project.revisit}u",
-        "MAX_STEPS": f"{project.max_steps}u",
-        "STATE_WORDS": f"{words}u",
-        "DRAIN": project.latency + manifest["head_interval"] * (project.fifo_depth + 2) + 64,
-    }
     trace = [SIM_FOLDER / "state_trace.sv"] if states else []
     return verilate(
         [*trace, *project.sources],
-        SIM_FOLDER / "replay.cpp",
+        MAIN,
         Path(folder),
         top=project.top,
         defines=[] if states else ["SYNTHESIS"],
-        macros=macros | ({} if states else {"NO_STATES": 1}),
+        macros=replay_macros(project) | ({} if states else {"NO_STATES": 1}),
         optimise=optimise,
         arguments=["--threads", str(threads)] if threads > 1 else [],
     )

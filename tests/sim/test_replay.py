@@ -1,0 +1,167 @@
+"""The replay driver: generated RTL against vector files, and that it sees whatever is wrong with either."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codegen"))
+from tiny_venom import tiny_venom
+
+from sim.errors import BenchError
+from sim.replay import build_replay, long_run, replay, run_replay
+from venom_hw.boards import load_board
+from venom_hw.codegen.rtl.project import render_rtl
+from venom_hw.codegen.stimulus import ABANDONED, IGNORED, OVERLONG, Pulse, schedule
+from venom_hw.codegen.vectors import Expected, write_vectors
+from venom_hw.datapath.golden import Golden
+
+CHANNELS, LENGTH = 24, 9
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_venom(max_steps=LENGTH)
+
+
+@pytest.fixture(scope="module")
+def project(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rtl")
+    return render_rtl(tiny, load_board("rfsoc4x2"), folder, channels=CHANNELS, head_interval=8, fifo_depth=256)
+
+
+@pytest.fixture(scope="module")
+def program(project, tmp_path_factory):
+    return build_replay(project, tmp_path_factory.mktemp("build"), optimise="-O0")
+
+
+@pytest.fixture(scope="module")
+def windows():
+    rng = np.random.default_rng(4)
+    lengths = np.where(rng.random(60) < 0.8, LENGTH, rng.integers(1, LENGTH + 1, 60))
+    return rng.integers(-32768, 32768, (60, LENGTH, 2)), lengths
+
+
+@pytest.fixture(scope="module")
+def mixed(project, windows):
+    """Whole windows, abandoned ones, beats of no window, and windows that are too long."""
+    rng = np.random.default_rng(3)
+    pulses = []
+    for k in range(150):
+        samples = windows[0][k % 60][: windows[1][k % 60]]
+        kind = rng.choice(["whole", "abandoned", "outside", "too long"], p=[0.7, 0.1, 0.1, 0.1])
+        if kind == "too long":
+            samples = rng.integers(-32768, 32768, (LENGTH + 2, 2))
+        channel = int(rng.integers(CHANNELS - 1))
+        pulses.append(Pulse(channel, samples, start=kind != "outside", last=kind != "abandoned"))
+        if kind == "abandoned":
+            pulses.append(Pulse(channel, samples))
+    return schedule(pulses, channels=CHANNELS, revisit=project.revisit, seed=2, idle_fraction=0.1)
+
+
+def vectors(path, tiny, stimulus):
+    result = Golden(tiny.step, tiny.head).run(*stimulus.windows(LENGTH), trace=True)
+    return write_vectors(path, stimulus, Expected.of(tiny, result), max_steps=LENGTH)
+
+
+def test_every_integer_agrees(tiny, project, program, windows, mixed, tmp_path):
+    runs = mixed.runs(LENGTH)
+    assert all(runs.count(flag) for flag in (ABANDONED, IGNORED, OVERLONG))
+    stimuli = [*long_run(project, *windows, 6000, chunk=2000), mixed]
+    assert len(stimuli) == 4 and len(set(stimuli[0].channel.tolist())) == CHANNELS
+    result = replay(project, tiny, tmp_path, stimuli, program=program)
+    assert result.mismatches == 0 and result.first is None, str(result)
+    used = sum(int((s.runs(LENGTH).run >= 0).sum()) for s in stimuli)
+    assert result.beats == sum(map(len, stimuli)) >= 6000
+    assert result.windows == sum(int((s.runs(LENGTH).closing >= 0).sum()) for s in stimuli)
+    assert result.compared == used * (21 + 2) + 5 * result.windows + 7  # states and their channel; results; counters
+    assert result.rate > 0 and not list(tmp_path.glob("*.bin"))
+
+
+def changed(path, offset, tmp_path):
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    other = tmp_path / "changed.bin"
+    other.write_bytes(data)
+    return other
+
+
+def test_one_wrong_bit_in_the_vectors_is_named(tiny, project, program, mixed, tmp_path):
+    path = vectors(tmp_path / "v.bin", tiny, mixed)
+    size, used = path.stat().st_size, int((mixed.runs(LENGTH).run >= 0).sum())
+    result = run_replay(project, program, [path])
+    assert result.mismatches == 0, str(result)
+    wrong = run_replay(project, program, [changed(path, size - 1, tmp_path)])  # the last state word
+    assert wrong.mismatches == 1 and wrong.first["tensor"] == "pool_den" and wrong.first["index"] == [0]
+    assert wrong.first["expected"] != wrong.first["found"]
+    tensors = size - len(_records(path)) * used
+    energy = tensors - 4  # TDATA of the last result: its low byte
+    wrong = run_replay(project, program, [changed(path, energy, tmp_path)])
+    assert wrong.mismatches == 1 and wrong.first["tensor"] == "energy"
+    assert wrong.first["expected"] ^ wrong.first["found"] == 1
+
+
+def _records(path):
+    """Bytes of one record of state words."""
+    data, at, size = path.read_bytes(), 44, 0
+    for _ in range(int.from_bytes(data[32:36], "little")):
+        words, width, rank = (int.from_bytes(data[at + 64 + 4 * k :][:4], "little") for k in range(3))
+        at, size = at + 64 + 12 + 4 * rank, size + words * width
+    return bytes(size)
+
+
+def test_a_state_that_runs_on_is_seen(tiny, project, mixed, tmp_path):
+    """The clear of one state memory taken away in a copy of the RTL."""
+    for source in (*project.sources, *project.memory_files):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    top = tmp_path / "venom.sv"
+    before, memory, after = top.read_text().partition("pool_den_memory (")
+    assert memory and ".clear(" in after
+    head, _, tail = after.partition(".clear(")
+    after = f"{head}.clear(1'b0 && {tail}"
+    text = (before + memory + after).replace("overlong_count + 32'(overlong)", "overlong_count")
+    assert text != top.read_text() and text.count("overlong_count + 32'(overlong)") == 0
+    top.write_text(text)
+    faulty = replace(project, folder=tmp_path)
+    program = build_replay(faulty, tmp_path / "built", optimise="-O0")
+    result = run_replay(faulty, program, [vectors(tmp_path / "v.bin", tiny, mixed)])
+    assert result.mismatches > 10 and result.first["tensor"] == "pool_den" and result.first["sample"] == 0
+    whole = schedule([Pulse(k, np.ones((LENGTH, 2), int)) for k in range(CHANNELS)], channels=CHANNELS, revisit=9)
+    first = run_replay(faulty, program, [vectors(tmp_path / "w.bin", tiny, whole)])
+    assert first.mismatches == 0, "the first window after reset does not need the clear"
+    long = schedule([Pulse(1, np.ones((LENGTH + 1, 2), int))], channels=CHANNELS, revisit=9)
+    counted = run_replay(faulty, program, [vectors(tmp_path / "x.bin", tiny, long)])
+    assert counted.mismatches == 1 and counted.first["tensor"] == "overlong_count" and counted.first["found"] == 0
+
+
+def test_without_states_results_and_counters_are_compared(tiny, project, windows, tmp_path):
+    program = build_replay(project, tmp_path / "built", states=False, optimise="-O0")
+    result = replay(project, tiny, tmp_path, long_run(project, *windows, 3000), states=False, program=program)
+    assert result.mismatches == 0 and result.compared == 5 * result.windows + 6, str(result)
+    stamp = (tmp_path / "built" / "Vtop").stat().st_mtime_ns
+    build_replay(project, tmp_path / "built", states=False, optimise="-O0")
+    assert (tmp_path / "built" / "Vtop").stat().st_mtime_ns == stamp, "compiled again although nothing has changed"
+
+
+def test_files_that_do_not_fit_are_refused(tiny, project, program, tmp_path):
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"no vectors at all, but long enough to be read as a header")
+    with pytest.raises(BenchError, match="other.bin: not a vector file of version 1"):
+        run_replay(project, program, [other])
+    with pytest.raises(BenchError, match="absent.bin: cannot be opened"):
+        run_replay(project, program, [tmp_path / "absent.bin"])
+    pulse = Pulse(0, np.ones((3, 2), int))
+    few = vectors(tmp_path / "few.bin", tiny, schedule([pulse], channels=5, revisit=9))
+    with pytest.raises(BenchError, match="made for other channels, revisit distance or window length"):
+        run_replay(project, program, [few])
+    opened = schedule([Pulse(0, np.ones((3, 2), int), last=False)], channels=CHANNELS, revisit=9)
+    opened = vectors(tmp_path / "open.bin", tiny, opened)
+    assert run_replay(project, program, [opened]).mismatches == 0
+    with pytest.raises(BenchError, match="a window is open at the end of the file before"):
+        run_replay(project, program, [opened, opened])
+    short = tmp_path / "short.bin"
+    short.write_bytes(opened.read_bytes()[:-1])
+    with pytest.raises(BenchError, match="short.bin: ends early"):
+        run_replay(project, program, [short])
