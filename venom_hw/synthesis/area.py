@@ -62,7 +62,7 @@ def synthesise(
     *,
     family: str = "xcup",
     keep: Sequence[str] = (),
-    flat: bool = False,
+    dissolve: Sequence[str] = (),
     cache: Path | None = None,
     jobs: int | None = None,
     progress: bool = True,
@@ -73,7 +73,7 @@ def synthesise(
         sources: SystemVerilog and `.mem` files.
         work: folder for scripts and logs.
         family: one of FAMILIES.
-        keep, flat: as for `cut`.
+        keep, dissolve: as for `cut`.
         cache: folder of netlists that are known already; `work/cache` without one.
         jobs: Yosys processes at once; without a number as many as processors, 4 at most.
 
@@ -82,7 +82,7 @@ def synthesise(
     """
     if family not in FAMILIES:
         raise SynthesisError(f"family {family!r}; expected one of {', '.join(FAMILIES)}")
-    design = cut(sources, top, work, keep=keep, flat=flat)
+    design = cut(sources, top, work, keep=keep, dissolve=dissolve)
     cache = cache or work / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     order = design.bottom_up()

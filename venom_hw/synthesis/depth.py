@@ -47,13 +47,15 @@ class Timing:
     """What is known of a module's depth; levels of a port's bit are keyed by (port, index).
 
     Attributes:
-        longest: the longest path in the module or in one it contains, or through the ports of those.
-        crossings: the longest path from a register to a hard block, or from one to a register, by `CROSSINGS`.
+        own: the longest path that ends in the module itself or that passes through the ports of what it contains.
+        longest: the longest path in the module or in one it contains.
+        crossings: the longest path here from a register to a hard block, or from one to a register, by `CROSSINGS`.
         arrive: levels of an output's bit behind the last register, where there is one.
         depart: levels between an input's bit and the first register behind it.
         through: levels from an input's bit to an output's without a register: {output bit: {input bit: levels}}.
     """
 
+    own: Path = Path()
     longest: Path = Path()
     crossings: Mapping[str, int] = field(default_factory=dict)
     arrive: Mapping[tuple[str, int], int] = field(default_factory=dict)
@@ -220,14 +222,13 @@ class _Analysis:
         return self.names.get(net, f"net {net}")
 
     def _summary(self) -> Timing:
-        longest = max((t.longest for t in self._instances()), key=lambda p: p.levels, default=Path())
-        crossings = {k: max((t.crossings.get(k, 0) for t in self._instances()), default=0) for k in CROSSINGS}
+        own, crossings = Path(), dict.fromkeys(CROSSINGS, 0)
         depart: dict[tuple[str, int], int] = {}
         for net, behind, block, called in self.ends:
             arrival = self._resolve(net)
             levels = arrival.levels + behind
-            if arrival.levels >= 0 and levels > longest.levels:
-                longest = Path(levels, arrival.carry, self._name(arrival.begin), self._name(called))
+            if arrival.levels >= 0 and levels > own.levels:
+                own = Path(levels, arrival.carry, self._name(arrival.begin), self._name(called))
             if arrival.levels >= 0 and block:
                 crossings[f"to_{block}"] = max(crossings[f"to_{block}"], levels)
             if arrival.levels >= 0 and arrival.block:
@@ -245,7 +246,8 @@ class _Analysis:
                         arrive[(port, i)] = arrival.levels
                     if arrival.inputs:
                         through[(port, i)] = dict(arrival.inputs)
-        return Timing(longest, crossings, arrive, depart, through)
+        longest = max([own, *(t.longest for t in self._instances())], key=lambda p: p.levels)
+        return Timing(own, longest, crossings, arrive, depart, through)
 
     def _instances(self) -> Iterator[Timing]:
         used = {cell["type"] for cell in self.module["cells"].values()}

@@ -70,13 +70,14 @@ class Design:
         return list(order)
 
 
-def cut(sources: Sequence[Path], top: str, work: Path, *, keep: Sequence[str] = (), flat: bool = False) -> Design:
+def cut(
+    sources: Sequence[Path], top: str, work: Path, *, keep: Sequence[str] = (), dissolve: Sequence[str] = ()
+) -> Design:
     """Elaborate `top` and write its units to `work`.
 
     Args:
         sources: SystemVerilog and `.mem` files (found by `$readmemh` under their bare names).
-        keep: modules that are units however small they are.
-        flat: one unit, everything flattened.
+        keep, dissolve: modules (regular expressions) that are units however small they are, or however large none.
 
     Raises:
         SynthesisError: Yosys refuses the sources, or there is no module `top`.
@@ -110,7 +111,7 @@ def cut(sources: Sequence[Path], top: str, work: Path, *, keep: Sequence[str] = 
             text = text.replace(old, "\\" + names[old])
     (work / "elaborated.il").write_text(text, encoding="utf-8")
     modules = {names[n]: {names.get(t, t): k for t, k in types.items()} for n, types in modules.items()}
-    units = sorted({top} if flat else choose_units(modules, top, keep))
+    units = sorted(choose_units(modules, top, keep, dissolve))
     writes = []
     for name in units:
         writes += [f"select {name}", f"write_rtlil -selected {name}.il", "select -clear"]
@@ -149,7 +150,9 @@ def readable_names(modules: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def choose_units(modules: Mapping[str, Mapping[str, int]], top: str, keep: Sequence[str]) -> set[str]:
+def choose_units(
+    modules: Mapping[str, Mapping[str, int]], top: str, keep: Sequence[str] = (), dissolve: Sequence[str] = ()
+) -> set[str]:
     """Modules worth a synthesis of their own: those of more than SMALL cells, what is flattened into them counted.
 
     Raises:
@@ -158,13 +161,14 @@ def choose_units(modules: Mapping[str, Mapping[str, int]], top: str, keep: Seque
     if top not in modules:
         raise SynthesisError(f"no module {top!r}; there are {', '.join(sorted(modules))}")
     units, weights = {top}, {}
+    among = lambda name, patterns: any(re.fullmatch(p, re.sub(r"__\d+$", "", name)) for p in patterns)  # noqa: E731
 
     def weigh(name: str) -> int:
         if name not in weights:
             weight = 0
             for type_, number in modules[name].items():
                 weight += number * (weigh(type_) if type_ in modules else 1)
-            if weight > SMALL or re.sub(r"__\d+$", "", name) in keep:
+            if among(name, keep) or weight > SMALL and not among(name, dissolve):
                 units.add(name)
                 weight = 1
             weights[name] = weight

