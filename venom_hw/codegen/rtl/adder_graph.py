@@ -2,7 +2,7 @@
 
 A plan computes every row of an integer matrix applied to signals. Plans come from `tree_plan` (every row alone, its
 coefficients as canonical signed digits, the narrowest adder first) and from `solver_plan` (the common
-subexpressions of the whole matrix, found by alkaid); `best_plan` takes the one with the fewest adder bits.
+subexpressions of the whole matrix, found by alkaid, in `adder_search`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from alkaid.cmvm import CombLogic, cmvm_solve
 
-from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.forms import bit_width, power_of_two
-
-SOLVER_BITS = 24
-"""The solver's coefficients are float32: exact up to 24 bits."""
-SOLVER_OPTIONS = tuple({"method0": method, "hard_dc": depth} for method in ("wmc", "mc") for depth in (-1, 0, 1, 2))
-"""Searches tried: what the common pair is chosen by, and how much deeper than the shallowest tree it may get."""
+from venom_hw.codegen.rtl.forms import bit_width
 
 
 @dataclass(frozen=True)
@@ -47,12 +40,17 @@ class Plan:
     rows: tuple[Term | None, ...]
 
     @cached_property
-    def node_bounds(self) -> list[tuple[int, int]]:
-        out = list(self.bounds)
+    def vectors(self) -> list[np.ndarray]:
+        """The multiples of the inputs that each node is, (inputs,) Python integers."""
+        out = list(units(len(self.bounds)))
         for a, b in self.adders:
-            (alo, ahi), (blo, bhi) = scaled(out[a.node], a), scaled(out[b.node], b)
-            out.append((alo + blo, ahi + bhi))
+            out.append(multiple(out[a.node], a) + multiple(out[b.node], b))
         return out
+
+    @cached_property
+    def node_bounds(self) -> list[tuple[int, int]]:
+        reach = Reach(self.bounds)
+        return [reach(vector) for vector in self.vectors]
 
     @cached_property
     def uses(self) -> list[int]:
@@ -76,6 +74,27 @@ class Plan:
             adder_bits(self.node_bounds[len(self.bounds) + k], [(t.shift, t.negate) for t in pair], 0)
             for k, pair in enumerate(self.adders)
         )
+
+
+class Reach:
+    """Bounds of sums of multiples of independent inputs."""
+
+    def __init__(self, bounds: Sequence[tuple[int, int]]):
+        self.twice_middle = np.array([lo + hi for lo, hi in bounds], object)
+        self.extent = np.array([hi - lo for lo, hi in bounds], object)
+
+    def __call__(self, vector: np.ndarray) -> tuple[int, int]:
+        middle, extent = int((vector * self.twice_middle).sum()), int((abs(vector) * self.extent).sum())
+        return (middle - extent) // 2, (middle + extent) // 2
+
+
+def units(count: int) -> np.ndarray:
+    """(count, count) identity of Python integers."""
+    return np.array([[int(i == k) for i in range(count)] for k in range(count)], object).reshape(count, count)
+
+
+def multiple(vector: np.ndarray, term: Term) -> np.ndarray:
+    return vector * ((-1 if term.negate else 1) << term.shift)
 
 
 def scaled(bounds: tuple[int, int], term: Term) -> tuple[int, int]:
@@ -120,48 +139,63 @@ class PlanBuilder:
     """Grows a plan; equal adders are made once."""
 
     def __init__(self, bounds: Sequence[tuple[int, int]]):
-        self.inputs = len(bounds)
-        self.bounds = list(bounds)
+        self.bounds = tuple(bounds)
         self.adders: list[tuple[Term, Term]] = []
+        self._reach = Reach(bounds)
+        self._vectors = list(units(len(bounds)))
         self._made: dict[tuple, int] = {}
+        self._costs: dict[tuple, int] = {}
+
+    @staticmethod
+    def _pair(a: Term, b: Term) -> tuple[tuple[Term, Term], int, bool]:
+        """Two terms without their common shift and minus sign, in order, and those."""
+        shift, negate = min(a.shift, b.shift), a.negate and b.negate
+        a, b = (Term(t.node, t.shift - shift, t.negate and not negate) for t in (a, b))
+        in_order = (a.negate, a.node, a.shift) <= (b.negate, b.node, b.shift)
+        return ((a, b) if in_order else (b, a)), shift, negate
 
     def merge(self, a: Term, b: Term) -> Term:
         """The sum of two terms, as a term: common shifts and a common minus sign are taken out."""
-        shift = min(a.shift, b.shift)
-        negate = a.negate and b.negate
-        a = Term(a.node, a.shift - shift, a.negate and not negate)
-        b = Term(b.node, b.shift - shift, b.negate and not negate)
-        pair = tuple(sorted((a, b), key=lambda t: (t.negate, t.node, t.shift)))
+        pair, shift, negate = self._pair(a, b)
         if pair not in self._made:
-            (alo, ahi), (blo, bhi) = (scaled(self.bounds[t.node], t) for t in pair)
-            self.bounds.append((alo + blo, ahi + bhi))
             self.adders.append(pair)
-            self._made[pair] = len(self.bounds) - 1
+            self._vectors.append(sum(multiple(self._vectors[t.node], t) for t in pair))
+            self._made[pair] = len(self._vectors) - 1
         return Term(self._made[pair], shift, negate)
 
     def cost(self, a: Term, b: Term) -> int:
-        (alo, ahi), (blo, bhi) = scaled(self.bounds[a.node], a), scaled(self.bounds[b.node], b)
-        shift = min(a.shift, b.shift)
-        both = a.negate and b.negate
-        lo, hi = (-ahi - bhi, -alo - blo) if both else (alo + blo, ahi + bhi)
-        terms = [(t.shift - shift, t.negate and not both) for t in (a, b)]
-        return adder_bits((lo >> shift, hi >> shift), terms, 0)
+        """Adder bits of the sum of two terms."""
+        pair, _, _ = self._pair(a, b)
+        if pair not in self._costs:
+            result = self._reach(sum(multiple(self._vectors[t.node], t) for t in pair))
+            self._costs[pair] = adder_bits(result, [(t.shift, t.negate) for t in pair], 0)
+        return self._costs[pair]
 
     def tree(self, terms: Sequence[Term], levels: Sequence[int]) -> Term:
         """One sum of all terms: of those that are ready first, the pair with the narrowest adder."""
-        pool = list(zip(levels, terms, strict=True))
+        return self._sum(terms, levels, True)[0]
+
+    def narrowest(self, terms: Sequence[Term], levels: Sequence[int]) -> tuple[Term, int]:
+        """One sum of all terms, the narrowest adder first whoever waits: (term, level)."""
+        return self._sum(terms, levels, False)
+
+    def _sum(self, terms: Sequence[Term], levels: Sequence[int], shallow: bool) -> tuple[Term, int]:
+        pool = sorted(zip(levels, terms, strict=True), key=lambda item: (item[0], item[1].shift))
         while len(pool) > 1:
-            pool.sort(key=lambda item: (item[0], item[1].shift))
-            ready = [k for k, item in enumerate(pool) if item[0] <= pool[1][0]]
-            pairs = [(i, j) for n, i in enumerate(ready) for j in ready[n + 1 :]]
-            i, j = min(pairs, key=lambda p: (self.cost(pool[p[0]][1], pool[p[1]][1]), p))
-            level = max(pool[i][0], pool[j][0]) + 1
-            merged = (level, self.merge(pool[i][1], pool[j][1]))
+            ready = sum(level <= pool[1][0] for level, _ in pool) if shallow else len(pool)
+            costs = [
+                (self.cost(pool[i][1], pool[j][1]), max(pool[i][0], pool[j][0]), i, j)
+                for j in range(ready)
+                for i in range(j)
+            ]
+            *_, i, j = min(costs)
+            merged = (max(pool[i][0], pool[j][0]) + 1, self.merge(pool[i][1], pool[j][1]))
             pool = [item for k, item in enumerate(pool) if k not in (i, j)] + [merged]
-        return pool[0][1]
+            pool.sort(key=lambda item: (item[0], item[1].shift))
+        return pool[0][1], pool[0][0]
 
     def build(self, rows: Sequence[Term | None]) -> Plan:
-        return Plan(tuple(self.bounds[: self.inputs]), tuple(self.adders), tuple(rows))
+        return Plan(self.bounds, tuple(self.adders), tuple(rows))
 
 
 def tree_plan(matrix: np.ndarray, bounds: Sequence[tuple[int, int]], levels: Sequence[int]) -> Plan:
@@ -181,108 +215,8 @@ def tree_plan(matrix: np.ndarray, bounds: Sequence[tuple[int, int]], levels: Seq
     return builder.build(rows)
 
 
-def solver_plan(matrix: np.ndarray, bounds: Sequence[tuple[int, int]], **options) -> Plan | None:
-    """The adder graph that alkaid finds; None where a coefficient does not fit its float32.
-
-    Args:
-        matrix: (rows, inputs) Python integers.
-        bounds: of each input.
-        options: of `cmvm_solve`.
-    """
-    if max(abs(int(c)) >> trailing_zeros(int(c)) for c in matrix.flat).bit_length() > SOLVER_BITS:
-        return None
-    stages = cmvm_solve(
-        np.ascontiguousarray(matrix.T.astype(np.float32)),
-        qintervals=[(float(lo), float(hi), 1.0) for lo, hi in bounds],
-        latencies=[0.0] * len(bounds),
-        **options,
-    )
-    builder = PlanBuilder(bounds)
-    values: list[Value] = [(Term(k, 0, False), 0) for k in range(len(bounds))]
-    for logic in stages:
-        values = _follow(builder, logic, values)
-    return builder.build([None if t is None else Term(t.node, t.shift + e, t.negate) for t, e in values])
-
-
-def trailing_zeros(value: int) -> int:
-    return (value & -value).bit_length() - 1 if value else 0
-
-
-Value = tuple[Term | None, int]
-"""A term (None: zero) and a binary exponent, which may be negative on the way."""
-
-
-def _follow(builder: PlanBuilder, logic: CombLogic, values: Sequence[Value]) -> list[Value]:
-    """Makes the adders of one stage of a solution; its outputs."""
-    buffer: list[Value] = []
-    for op in logic.ops:
-        if op.opcode == -1:
-            term, exponent = values[op.data[0]]
-            buffer.append((term, exponent + logic.inp_shifts[op.data[0]]))
-        elif op.opcode in (0, 1):
-            term, exponent = buffer[op.addr[1]]
-            buffer.append(_sum(builder, buffer[op.addr[0]], (_signed(term, op.opcode == 1), exponent + op.data[0])))
-        elif op.opcode == -2:
-            term, exponent = buffer[op.addr[0]]
-            buffer.append((_signed(term, True), exponent))
-        else:
-            raise CodegenError(f"alkaid's solver gave operation {op.opcode}; additions (0, 1) and -2, -1 expected")
-    outputs = zip(logic.out_idxs, logic.out_shifts, logic.out_negs, strict=True)
-    picked = [(*(buffer[k] if k >= 0 else (None, 0)), shift, bool(negate)) for k, shift, negate in outputs]
-    return [(_signed(term, negate), exponent + shift) for term, exponent, shift, negate in picked]
-
-
-def _signed(term: Term | None, negate: bool) -> Term | None:
-    return term if term is None or not negate else Term(term.node, term.shift, not term.negate)
-
-
-def _sum(builder: PlanBuilder, a: Value, b: Value) -> Value:
-    (ta, ea), (tb, eb) = a, b
-    if ta is None or tb is None:
-        return b if ta is None else a
-    base = min(ea + ta.shift, eb + tb.shift)
-    terms = [Term(t.node, t.shift + e - base, t.negate) for t, e in ((ta, ea), (tb, eb))]
-    return builder.merge(*terms), base
-
-
 def coefficients(plan: Plan) -> np.ndarray:
     """The matrix that a plan computes, (rows, inputs) Python integers."""
-    width = len(plan.bounds)
-    nodes = [np.array([int(i == k) for i in range(width)], object) for k in range(width)]
-    value = lambda t: nodes[t.node] * ((-1 if t.negate else 1) << t.shift)  # noqa: E731
-    for a, b in plan.adders:
-        nodes.append(value(a) + value(b))
-    zero = np.zeros(width, object)
-    return np.array([zero if row is None else value(row) for row in plan.rows], object).reshape(-1, width)
-
-
-def best_plan(
-    matrix: np.ndarray, bounds: Sequence[tuple[int, int]], levels: Sequence[int], *, share: bool = True
-) -> Plan:
-    """The plan with the fewest adder bits; the shallower of equals.
-
-    Args:
-        matrix: (rows, inputs) Python integers.
-        bounds: of each input.
-        levels: clocks when each input is there.
-        share: whether to look for common subexpressions at all.
-
-    Raises:
-        CodegenError: a plan does not compute the matrix.
-    """
-    plans = [tree_plan(matrix, bounds, levels)]
-    if share and _may_share(matrix):
-        plans += [plan for o in SOLVER_OPTIONS if (plan := solver_plan(matrix, bounds, **o)) is not None]
-    best = min(plans, key=lambda plan: (plan.adder_bits, plan.depth))
-    if not np.array_equal(coefficients(best), matrix):
-        raise CodegenError(f"the adder graph of a {matrix.shape} matrix does not compute it")
-    return best
-
-
-def _may_share(matrix: np.ndarray) -> bool:
-    """Whether two rows read two common inputs, or a coefficient has more than one digit."""
-    if any(power_of_two(int(c)) is None for c in matrix.flat if c):
-        return True
-    used = (matrix != 0).astype(np.int64)
-    together = used @ used.T
-    return bool((together - np.diag(np.diag(together)) > 1).any())
+    zero = np.zeros(len(plan.bounds), object)
+    rows = [zero if row is None else multiple(plan.vectors[row.node], row) for row in plan.rows]
+    return np.array(rows, object).reshape(len(rows), len(plan.bounds))

@@ -61,6 +61,7 @@ class Strategies:
     Args:
         constant_matrix, products, tables, clamps: a name of the table above.
         small_table: address bits up to which `auto` makes a table of LUTs (6 bits are one LUT an output bit).
+        search: runs of the solver for each matrix; more find a few percent fewer adders.
         latencies: clocks by kind and style; kinds left out keep their value in `LATENCIES`.
 
     Raises:
@@ -72,6 +73,7 @@ class Strategies:
     tables: str = "auto"
     clamps: str = "reset"
     small_table: int = 6
+    search: int = 6
     latencies: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,8 @@ class Strategies:
             name = getattr(self, strategy)
             if name not in names:
                 raise CodegenError(f"strategy {strategy} = {name!r} is unknown; known: {', '.join(names)}")
+        if self.search < 1:
+            raise CodegenError(f"search = {self.search}: at least one run of the solver expected")
         for name, clocks in self.latencies.items():
             if name not in LATENCIES:
                 raise CodegenError(f"latency of {name!r}: unknown kind of cell; known: {', '.join(LATENCIES)}")

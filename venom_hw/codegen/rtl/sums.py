@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from venom_hw.codegen.rtl.adder_graph import Plan, Term, adder_bits, best_plan, scaled
+from venom_hw.codegen.rtl.adder_graph import Plan, Term, adder_bits, scaled
+from venom_hw.codegen.rtl.adder_search import best_plan
 from venom_hw.codegen.rtl.forms import CellList, Form, Label, power_of_two
 from venom_hw.codegen.rtl.strategies import Strategies
 
@@ -58,7 +59,8 @@ class Sums:
             names, matrix = self._multiplied(group, names, matrix)
         bounds = [(self.cells[n].lo, self.cells[n].hi) for n in names]
         levels = [self.cells.levels[n] for n in names]
-        plan = best_plan(matrix, bounds, levels, share=self.strategies.constant_matrix == "adder_graph")
+        search = self.strategies.search if self.strategies.constant_matrix == "adder_graph" else 0
+        plan = best_plan(matrix, bounds, levels, search=search)
         self._emit(plan, names, group)
 
     def _multiplied(self, group: Sequence[Request], names: list[str], matrix: np.ndarray):
@@ -92,20 +94,27 @@ class Sums:
                 own[row.node] = (request, row)
         owner = _owners(plan, group)
         places = self._constant_places(plan, names, own)
-        signals = list(names)
+        signals, offsets = list(names), [0] * len(names)  # offsets: constants in a signal beyond its node's value
         for k, pair in enumerate(plan.adders):
             node = first + k
             label = own[node][0].label if node in own else owner[node].part(f"part_{k}")
             row = own[node][1] if node in own else Term(node, 0, False)
-            terms = []
+            terms, offset = [], places.get(node, 0)
             for side, term in enumerate(pair):
-                term = (signals[term.node], term.shift + row.shift, term.negate != row.negate)
+                shift, negate = term.shift + row.shift, term.negate != row.negate
+                offset += (-offsets[term.node] if negate else offsets[term.node]) << shift
+                term = (signals[term.node], shift, negate)
                 if (node, side) in places:
+                    offset += places[node, side]
                     part = owner[node].part("offset", "with the row's constant")
                     term = (self.cells.add([term], places[node, side], part), 0, False)
                 terms.append(term)
-            known = own[node][0].known if node in own else None
+            known = tuple(end + offset for end in scaled(plan.node_bounds[node], Term(node, row.shift, row.negate)))
+            if node in own and own[node][0].known is not None:
+                lo, hi = own[node][0].known
+                known = (max(lo, known[0]), min(hi, known[1]))
             signals.append(self.cells.add(terms, places.get(node, 0), label, known))
+            offsets.append(offset)
             if node in own:
                 self._made[own[node][0].form.key] = signals[-1]
         for request, row in zip(group, plan.rows, strict=True):
