@@ -113,16 +113,16 @@ def script_dtype(lanes: int) -> np.dtype:
 
 
 def build_dispatcher(
-    d: Dispatcher, folder: Path, *, top: str = NAME, sources: Sequence[Path] = (), extra: Sequence[Path] = ()
+    d: Dispatcher, folder: Path, *, top: str = NAME, sources: Sequence[Path] = ()
 ) -> Path:
-    """The simulation program of a dispatcher, or of a module `top` in `sources` with its ports that contains it."""
+    """The simulation program of a dispatcher, or with the `sources` of its engine (top `venom_triggered`)."""
     rtl = Path(folder) / "rtl"
     rtl.mkdir(parents=True, exist_ok=True)
     for name, text in d.files.items():
         (rtl / name).write_text(text)
     files = [*(rtl / name for name in d.files), *sources]
     return verilate(
-        files, HERE / "dispatcher.cpp", Path(folder) / "built", top=top, extra=extra,
+        files, HERE / "dispatcher.cpp", Path(folder) / "built", top=top, defines=["SYNTHESIS"],
         macros={"LANES": d.lanes}, optimise="-O0",
     )  # fmt: skip
 

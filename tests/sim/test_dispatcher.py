@@ -2,15 +2,24 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codegen"))
+from tiny_venom import tiny_venom
+
 from sim.dispatcher import COUNTERS, EVENT, KINDS, build_dispatcher, dispatch, run_script, script_dtype
 from sim.toolchain import verilator_environment
+from venom_hw.boards import load_board
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.dispatcher import NAME, most_slots, render_dispatcher
+from venom_hw.codegen.rtl.dispatcher import NAME, TRIGGERED, most_slots, render_dispatcher, render_triggered
+from venom_hw.codegen.rtl.project import render_rtl
+from venom_hw.codegen.vectors import energy_words
+from venom_hw.datapath.golden import Golden
 
 GEOMETRIES = {
     "one lane": dict(channels=6, lanes=1, pre=3, length=5, spacing=24, revisit=3, slots=4),
@@ -276,3 +285,40 @@ def test_slots_follow_from_the_revisit_distance():
         render_dispatcher(channels=2048, lanes=3, length=126, spacing=1024, revisit=150)
     with pytest.raises(CodegenError, match="beats of one of 256 groups 255 clocks apart; expected at least 256"):
         render_dispatcher(channels=2048, length=126, spacing=255, revisit=150)
+
+
+def test_triggered_engine_gives_the_golden_results(tmp_path):
+    """Dispatcher and engine together: the results are those of the golden model on the windows that the model cuts."""
+    tiny = tiny_venom(max_steps=9)
+    project = render_rtl(
+        tiny, load_board("rfsoc4x2"), tmp_path / "engine", channels=24, head_interval=8, fifo_depth=64
+    )
+    d = render_triggered(project.manifest, lanes=4, pre=3, spacing=48, slots=14)
+    assert d.length == 9 and d.revisit == project.revisit and d.least_revisit >= project.revisit
+    program = build_dispatcher(d, tmp_path, top=TRIGGERED, sources=project.sources)
+    for table in project.memory_files:
+        (tmp_path / table.name).write_bytes(table.read_bytes())
+    script = random_script(d, np.random.default_rng(SEED), clocks=12_000, rate=0.1)
+    script["trigger"][-40:], script["valid"][-2000:] = 0, 0  # the last results come out
+    events = run_script(program, script, tmp_path)
+    taken, found = (events[events["kind"] == KINDS.index(name)] for name in ("taken", "result"))
+    want = expected_of(d, script, taken)
+    assert {"opened", "retrigger", "refused", "early"} == set(want.outcomes)
+
+    data = want.data.astype(np.int64)
+    values = ((np.stack([data, data >> 16], -1) & 0xFFFF) ^ 0x8000) - 0x8000
+    windows, owners, running = [], [], {}
+    for beat, (channel, start, last) in enumerate(zip(want.channel, want.start, want.last, strict=True)):
+        running[channel] = [beat] if start else [*running[channel], beat]
+        if last:
+            windows.append(values[running[channel]])
+            owners.append(channel)
+    assert len(windows) > 150
+    golden = Golden(tiny.step, tiny.head).run(np.stack(windows))
+    words = energy_words(golden.outputs["energy"], golden.outputs["log_variance"])
+    np.testing.assert_array_equal(found["data"], words)
+    np.testing.assert_array_equal(found["user"], owners)
+    lint = ["verilator", "--lint-only", "-Wall", "-DSYNTHESIS", "--top-module", TRIGGERED, *map(str, project.sources)]
+    lint += [str(tmp_path / "rtl" / name) for name in d.files]
+    done = subprocess.run(lint, capture_output=True, text=True, env={**os.environ, **verilator_environment()})
+    assert done.returncode == 0 and not done.stderr, done.stderr
