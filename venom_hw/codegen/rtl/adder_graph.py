@@ -180,19 +180,23 @@ class PlanBuilder:
         return self._sum(terms, levels, False)
 
     def _sum(self, terms: Sequence[Term], levels: Sequence[int], shallow: bool) -> tuple[Term, int]:
-        pool = sorted(zip(levels, terms, strict=True), key=lambda item: (item[0], item[1].shift))
-        while len(pool) > 1:
-            ready = sum(level <= pool[1][0] for level, _ in pool) if shallow else len(pool)
-            costs = [
-                (self.cost(pool[i][1], pool[j][1]), max(pool[i][0], pool[j][0]), i, j)
-                for j in range(ready)
-                for i in range(j)
-            ]
-            *_, i, j = min(costs)
-            merged = (max(pool[i][0], pool[j][0]) + 1, self.merge(pool[i][1], pool[j][1]))
-            pool = [item for k, item in enumerate(pool) if k not in (i, j)] + [merged]
-            pool.sort(key=lambda item: (item[0], item[1].shift))
-        return pool[0][1], pool[0][0]
+        pool: dict[int, tuple[int, Term]] = {}
+        pairs: list[tuple[int, int, int, int]] = []  # adder bits, level, both operands
+        for item in sorted(zip(levels, terms, strict=True), key=lambda item: (item[0], item[1].shift)):
+            pairs += self._pairs(pool, len(pool), *item)
+            pool[len(pool)] = item
+        for made in range(len(pool), 2 * len(pool) - 1):
+            lowest = sorted(level for level, _ in pool.values())[1] if shallow else max(p[1] for p in pairs)
+            _, level, i, j = min(pair for pair in pairs if pair[1] <= lowest)
+            item = (level + 1, self.merge(pool.pop(i)[1], pool.pop(j)[1]))
+            pairs = [pair for pair in pairs if pair[2] in pool and pair[3] in pool]
+            pairs += self._pairs(pool, made, *item)
+            pool[made] = item
+        ((level, term),) = pool.values()
+        return term, level
+
+    def _pairs(self, pool: dict[int, tuple[int, Term]], key: int, level: int, term: Term) -> list:
+        return [(self.cost(other, term), max(level, at), k, key) for k, (at, other) in pool.items()]
 
     def build(self, rows: Sequence[Term | None]) -> Plan:
         return Plan(self.bounds, tuple(self.adders), tuple(rows))

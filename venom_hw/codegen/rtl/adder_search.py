@@ -17,6 +17,9 @@ SOLVER_BITS = 24
 SOLVER_OPTIONS = ({"method0": "wmc"}, {"method0": "mc"}, {"method0": "wmc", "hard_dc": 2})
 """First searches: what a common pair is chosen by, and how much deeper than the shallowest tree it may get."""
 
+LARGE = 100
+"""Coefficients from which on trees are not tried beside the solver: they never win."""
+
 
 def best_plan(
     matrix: np.ndarray, bounds: Sequence[tuple[int, int]], levels: Sequence[int], *, search: int
@@ -40,11 +43,13 @@ def best_plan(
 @lru_cache(maxsize=256)
 def _best(rows: tuple, bounds: tuple, levels: tuple, search: int) -> Plan:
     matrix = np.array(rows, object)
-    plans = [tree_plan(matrix, bounds, levels)]
+    plans: list[Plan] = []
     if search and _may_share(matrix):
         found = [plan for plan in _solutions(matrix, bounds, search) if plan is not None]
         found = sorted(found, key=lambda plan: plan.adder_bits)[:3]
         plans += found + [narrowed(plan, levels) for plan in found]
+    if not plans or matrix.size < LARGE:
+        plans.append(tree_plan(matrix, bounds, levels))
     best = min(plans, key=lambda plan: (plan.adder_bits, plan.depth))
     if not np.array_equal(coefficients(best), matrix):
         raise CodegenError(f"the adder graph of a {matrix.shape} matrix does not compute it")
