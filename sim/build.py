@@ -125,7 +125,7 @@ def build(device: Device, folder: Path, *, waves: bool = False) -> Path:
         return folder
     stamp.unlink(missing_ok=True)
     with environment():
-        runner = _runner()
+        runner = _runner(hidden=device.ports_only)
         try:
             runner.build(
                 sources=device.sources,
@@ -144,10 +144,17 @@ def build(device: Device, folder: Path, *, waves: bool = False) -> Path:
     return folder
 
 
-def _runner():
-    from cocotb_tools.runner import get_runner
+def _runner(hidden: bool = False):
+    """cocotb's runner; `hidden`: without the flag that makes every inner signal public, and a large design slow."""
+    from cocotb_tools.runner import Verilator
 
-    runner = get_runner("verilator")
+    class Hiding(Verilator):
+        def _build_command(self):
+            commands = super()._build_command()
+            top_alone = {"--public-flat-rw": ["--public-depth", "1"]}
+            return [[new for part in command for new in top_alone.get(part, [part])] for command in commands]
+
+    runner = Hiding() if hidden else Verilator()
     runner.log.setLevel(logging.WARNING)
     return runner
 
@@ -155,7 +162,7 @@ def _runner():
 def _fingerprint(device: Device, waves: bool) -> str:
     files = [*device.sources, *(Path(a) for a in device.build_args if a.endswith((".cpp", ".cc")))]
     contents = {str(f): hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files}
-    return json.dumps([contents, dict(device.parameters), device.build_args, waves], sort_keys=True)
+    return json.dumps([contents, dict(device.parameters), device.build_args, device.ports_only, waves], sort_keys=True)
 
 
 def simulate(

@@ -29,6 +29,7 @@ class Device:
         fifo_depth: results that wait in the device while the consumer takes none.
         latency: clocks from a window's last beat to its result, at most.
         trace: file that the device writes its state trace to; empty where states cannot be read (netlists).
+        interval: clocks a sample; the input's TREADY is high one clock in as many.
     """
 
     channels: int
@@ -38,6 +39,7 @@ class Device:
     fifo_depth: int = 16
     latency: int = 24
     trace: str = ""
+    interval: int = 1
 
     @property
     def name(self) -> str:
@@ -67,6 +69,11 @@ class Device:
     def plusargs(self) -> list[str]:
         """Arguments of the simulation."""
         return []
+
+    @property
+    def ports_only(self) -> bool:
+        """Whether all that the bench looks at are ports: inner signals stay hidden, and the simulator is faster."""
+        return False
 
     @property
     def data_files(self) -> list[Path]:

@@ -14,12 +14,10 @@ class RtlDevice(Device):
     """The top module of an `RtlProject` (`rtl_device`).
 
     Attributes:
-        interval: clocks a sample; the input's TREADY is high one clock in as many.
         files: sources, top last; `tables` are the .mem files that they read.
         optimise: of the C++ that Verilator writes; -O0 compiles fastest.
     """
 
-    interval: int = 1
     files: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     optimise: str = "-O1"
@@ -31,6 +29,10 @@ class RtlDevice(Device):
     @property
     def sources(self) -> list[Path]:
         return [SIM_FOLDER / "state_trace.sv", *map(Path, self.files)]
+
+    @property
+    def ports_only(self) -> bool:
+        return True
 
     @property
     def data_files(self) -> list[Path]:

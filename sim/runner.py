@@ -169,6 +169,7 @@ def run_device(
     plan = Plan(
         device.channels, device.revisit, device.max_steps, device.fifo_depth, windows, seed,
         None if pulses is None else _whole(pulses, device.max_steps), pulse_lengths,
+        device.interval,
     )  # fmt: skip
     seconds, clock = {}, time.perf_counter()
     cases = make_cases(device, plan, golden, out / "cases", scenarios)

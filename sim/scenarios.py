@@ -27,6 +27,7 @@ class Plan:
         seed: of everything random.
         pulses: int (n, L, 2) pulses to draw from, or None: synthetic ones.
         pulse_lengths: (n,) valid samples of each pulse, 1..L; None: all of L.
+        interval: clocks a sample; beats come at multiples of it.
     """
 
     channels: int
@@ -37,6 +38,7 @@ class Plan:
     seed: int = 1
     pulses: np.ndarray | None = None
     pulse_lengths: np.ndarray | None = None
+    interval: int = 1
 
 
 class Draw:
@@ -204,12 +206,12 @@ def overlong(plan: Plan) -> Case:
 
 
 def revisit(plan: Plan) -> Case:
-    """With D = 1 no stream can break the distance; the case then only checks that the flag stays down."""
+    """With D = 1 sample no stream can break the distance; the case then only checks that the flag stays down."""
     draw = Draw(plan, "revisit")
     fine = Segment(draw.stimulus(draw.mixed(1)))
     segments = [fine]
-    if plan.revisit > 1:
-        nearest = 1 + int(draw.rng.integers(plan.revisit - 1))
+    if plan.revisit > plan.interval:
+        nearest = 1 + int(draw.rng.integers(plan.revisit - plan.interval))
         broken = Stimulus(
             plan.channels,
             plan.revisit,

@@ -72,15 +72,17 @@ def gap_generator(probability: float, seed: int) -> Iterator[bool]:
 class AxisRules:
     """Watches the handshakes; `broken` lists what AXI4-Stream or the contracts do not allow.
 
-    Input TREADY stays high while the device is out of reset. On the output, TVALID and the payload stay until TREADY.
+    Input TREADY stays high while the device is out of reset (or comes every `interval` clocks). On the output, TVALID
+    and the payload stay until TREADY.
     """
 
     PAYLOAD = ("tdata", "tuser", "tlast", "tkeep", "tstrb")
 
-    def __init__(self, clock, reset_n, source_bus, sink_bus):
+    def __init__(self, clock, reset_n, source_bus, sink_bus, interval: int = 1):
         self.clock, self.reset_n, self.input, self.output = clock, reset_n, source_bus, sink_bus
         self.broken: list[str] = []
-        cocotb.start_soon(self._input_ready())
+        self.interval = interval
+        cocotb.start_soon(self._input_ready() if interval == 1 else self._input_interval())
         cocotb.start_soon(self._output_stable())
 
     async def _input_ready(self) -> None:
@@ -89,6 +91,20 @@ class AxisRules:
             await falls
             if self.reset_n.value:
                 self.broken.append("the input's TREADY fell outside reset: the device must never stall")
+
+    async def _input_interval(self) -> None:
+        """A device that takes a beat every few clocks is ready in exactly one clock of as many."""
+        edge, waited = RisingEdge(self.clock), None
+        while True:
+            await edge
+            if not self.reset_n.value:
+                waited = None
+            elif self.input.tready.value:
+                if waited not in (None, self.interval - 1):
+                    self.broken.append(f"the input's TREADY came after {waited + 1} clocks, expected {self.interval}")
+                waited = 0
+            elif waited is not None:
+                waited += 1
 
     async def _output_stable(self) -> None:
         """Looks only at clocks in which a result waits."""

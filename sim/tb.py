@@ -35,7 +35,7 @@ class TB:
         self.source = BeatSource(source_bus, self.clock, **reset)
         self.sink = BeatSink(sink_bus, self.clock, **reset)
         self.monitor = BeatMonitor(sink_bus, self.clock, **reset)
-        self.rules = AxisRules(self.clock, self.reset_n, source_bus, sink_bus)
+        self.rules = AxisRules(self.clock, self.reset_n, source_bus, sink_bus, device.interval)
         self.trace = device.state_trace(dut)
         self.scoreboard = Scoreboard(device.tensors)
         self.counters: dict[str, int] | None = {}  # what the counters must show, since the last reset

@@ -15,6 +15,7 @@ from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.engine import MAX_REVISIT, default_fifo_depth, plan_engine
 from venom_hw.codegen.rtl.engine_files import bram36
 from venom_hw.codegen.rtl.project import load_rtl, write_rtl
+from venom_hw.codegen.rtl.rates import window_fifo_depth
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_clocks_of_a_pipeline_by_hand(network):
 
 
 def test_too_short_a_revisit_distance_names_state_and_clocks(network):
-    with pytest.raises(CodegenError, match=r"revisit = 5 .*state 'sum' is read in clock 3 and written in clock 8 .* 6 "):
+    with pytest.raises(CodegenError, match=r"revisit = 5 .*'sum' is read in clock 3 and written in clock 8 .* 6 "):
         counting_engine(network, channels=8, revisit=5)
     assert counting_engine(network, channels=8, revisit=6).revisit == 6
     assert counting_engine(network, channels=8, revisit=MAX_REVISIT).revisit == MAX_REVISIT
@@ -71,12 +72,15 @@ def test_ports_that_do_not_fit_are_refused(network):
         plan_engine(network.step, step, head, channels=8, fifo_depth=0)
 
 
-def test_default_depth_of_the_fifo_holds_what_may_come_at_once():
-    """1,024 aligned windows end within 1,024 clocks, of which the head takes 16: less than 1,024 wait."""
-    assert default_fifo_depth(1024, 126, 64) == 1024
-    assert default_fifo_depth(8, 9, 1) == 2
+def test_default_depth_of_the_fifo_holds_what_may_come_at_once(network):
+    """64 windows may end within 72 clocks; a place is held from a window's end to its result's delivery."""
+    engine = counting_engine(network, channels=64)
+    assert engine.latency == 16 and engine.head.interval == 1
+    needed = window_fifo_depth(64, 9, 1, latency=16)
+    assert needed > 16 and engine.fifo_depth == 1 << (needed - 1).bit_length()
+    slow = replace(engine, head=replace(engine.head, interval=64))
     with pytest.raises(CodegenError, match="the head takes one every 64"):
-        default_fifo_depth(8, 9, 64)
+        default_fifo_depth(slow)
 
 
 def test_project_is_written_once_and_read_again(network, tmp_path):

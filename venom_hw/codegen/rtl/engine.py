@@ -194,9 +194,7 @@ def plan_engine(
     """
     if channels < 1:
         raise CodegenError(f"channels = {channels}: at least 1")
-    if fifo_depth is None:
-        fifo_depth = default_fifo_depth(channels, step_graph.max_steps, head.interval, step.interval)
-    if fifo_depth < 1:
+    if fifo_depth is not None and fifo_depth < 1:
         raise CodegenError(f"fifo_depth = {fifo_depth}: at least 1")
     loaded = {t.name for t in loadable}
     states = [name for name, _ in step_graph.states]
@@ -229,15 +227,17 @@ def plan_engine(
     sums = tuple(by_name[name] for name in head.inputs)
 
     engine = Engine(
-        channels, 0, step_graph.max_steps, step.interval, fifo_depth, step, head, step_clock,
+        channels, 0, step_graph.max_steps, step.interval, fifo_depth or 1, step, head, step_clock,
         tuple(memories), sums, fifo_clock, sample, calibration,
     )  # fmt: skip
+    if fifo_depth is None:
+        engine = replace(engine, fifo_depth=default_fifo_depth(engine))
     return _with_revisit(engine, revisit)
 
 
-def default_fifo_depth(channels: int, max_steps: int, head_interval: int, interval: int = 1) -> int:
+def default_fifo_depth(e: Engine) -> int:
     """Places with which continuous windows of L samples lose nothing, in whatever order they end: a power of two."""
-    depth = window_fifo_depth(channels, max_steps, head_interval, interval=interval)
+    depth = window_fifo_depth(e.channels, e.max_steps, e.head.interval, interval=e.interval, latency=e.latency)
     return max(2, 1 << (depth - 1).bit_length())
 
 

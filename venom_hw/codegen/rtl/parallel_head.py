@@ -30,13 +30,12 @@ def parallel_head(
         )  # fmt: skip
         low += port.bits
     made = [pipeline.outputs[output] for output in OUTPUTS]
-    latency = max(port.clock for port in made)
+    latency = max(2, *(port.clock for port in made))
     outputs = [
         {"name": output, "port": port.name, "bits": port.bits, "signed": port.signed, "note": port.note,
          "delay": latency - port.clock}
         for output, port in zip(OUTPUTS, made, strict=True)
     ]  # fmt: skip
-    latency = max(1, latency)
     bits = (latency + 2).bit_length()
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True

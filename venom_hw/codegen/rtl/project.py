@@ -118,7 +118,8 @@ def render_rtl(
         revisit: declared least distance D in clocks between two beats of a channel; by default the least possible.
         name: of the model, for titles; meta["model"] by default.
         interval: clocks a sample (1, 2, 4, 8): the step's multipliers are used as many times.
-        head: "serial" (time-multiplexed) or "parallel" (one pipeline).
+        head: "serial" (time-multiplexed) or "parallel" (one pipeline). A head that cannot be serial is parallel,
+            unless `head_interval` is given.
         head_interval: clocks between two windows of a serial head at most; `default_head_interval` by default.
         fifo_depth: results that wait in the engine at most; by default `engine.default_fifo_depth`.
         strategies: how operations are lowered.
@@ -148,8 +149,9 @@ def render_rtl(
 
     strategies = strategies or Strategies()
     step = render_pipeline(step_graph, name="step", strategies=strategies, interval=interval)
-    head_interval = default_head_interval(step_graph.max_steps) if head_interval is None else int(head_interval)
-    unit = _head(head_graph, head, head_interval, channel_bits(channels), banner, strategies)
+    head, unit = _head(
+        head_graph, head, head_interval, step_graph.max_steps * interval, channel_bits(channels), banner, strategies
+    )
     engine = plan_engine(
         step_graph, step, unit, channels=channels, revisit=revisit, fifo_depth=fifo_depth,
         loadable=step_loaded, head_loadable=head_loaded,
@@ -196,16 +198,26 @@ def write_files(folder: Path, files: Mapping[str, str]) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _head(graph: Graph, kind: str, interval: int, bits: int, banner: str, strategies: Strategies) -> HeadUnit:
+def _head(
+    graph: Graph, kind: str, interval: int | None, window: int, bits: int, banner: str, strategies: Strategies
+) -> tuple[str, HeadUnit]:
+    """The head and its kind: one that nobody set an interval for is parallel where it cannot be serial."""
     if kind == "serial":
-        return render_head(graph, interval=interval, channel_bits=bits, strategies=strategies, banner=banner)
+        wanted = default_head_interval(window) if interval is None else interval
+        try:
+            return kind, render_head(
+                graph, interval=wanted, channel_bits=bits, strategies=strategies, banner=banner
+            )
+        except CodegenError:
+            if interval is not None:
+                raise
     pipeline = render_pipeline(graph, name="head_pipeline", strategies=strategies)
-    return parallel_head(graph, pipeline, channel_bits=bits, banner=banner)
+    return "parallel", parallel_head(graph, pipeline, channel_bits=bits, banner=banner)
 
 
-def default_head_interval(max_steps: int) -> int:
-    """Clocks a window: as many as the shortest supported window has samples, or as L has."""
-    return min(DEFAULT_INTERVAL, 1 << max(0, max_steps.bit_length() - 1))
+def default_head_interval(window: int) -> int:
+    """Clocks between windows: those of the shortest supported one, fewer where a whole window takes fewer."""
+    return min(DEFAULT_INTERVAL, 1 << max(0, window.bit_length() - 1))
 
 
 def _loadable(datapath, calibration: str) -> tuple[Graph, Sequence[Loadable], Graph, Sequence[Loadable]]:
