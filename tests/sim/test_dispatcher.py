@@ -18,6 +18,7 @@ from venom_hw.boards import load_board
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.dispatcher import NAME, TRIGGERED, most_slots, render_dispatcher, render_triggered
 from venom_hw.codegen.rtl.project import render_rtl
+from venom_hw.codegen.rtl.rates import dead_time
 from venom_hw.codegen.vectors import energy_words
 from venom_hw.datapath.golden import Golden
 
@@ -215,6 +216,33 @@ def test_a_broken_spacing_is_flagged(built):
     events = run_script(program, script, folder)
     assert events["data"][events["kind"] == KINDS.index("overflow")][-1] == 1
     assert events.dtype == EVENT
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.5])
+def test_dead_time_of_the_rtl_is_the_closed_form(built, rate):
+    """Poisson triggers on all channels, `rate` photons of a channel in a window's time: lost ones as rates.py says.
+
+    At 1.5 there is one every 6 clocks; the dispatcher takes one every 4.
+    """
+    d, program, folder = built("eight lanes")
+    rng = np.random.default_rng(SEED)
+    clocks = 400_000
+    script = np.zeros(3 + clocks, script_dtype(d.lanes))
+    script["rst_n"][3:], script["ready"] = 1, 1
+    at = np.arange(clocks) % d.spacing
+    script["valid"][3:], script["group"][3:] = at % 8 == 0, at // 8
+    window = (d.length + 0.5) * d.spacing  # to its first sample half a period, and the sample after its last frees it
+    script["trigger"] = rng.random(len(script)) < 1 - np.exp(-rate * d.channels / window)
+    script["trigger"][: 20 * d.spacing] = 0  # none too early
+    script["channel"] = rng.integers(0, d.channels, len(script))
+    events = run_script(program, script, folder)
+    counted = {name: int(events["data"][events["kind"] == KINDS.index(name)][-1]) for name in COUNTERS}
+    total = counted["opened"] + counted["retrigger"] + counted["refused"]
+    assert counted["early"] == counted["overflow"] == 0 and total > 5000
+    want = dead_time(d.channels, rate / window, window, slots=d.slots)
+    found = [counted[name] / total for name in ("opened", "retrigger", "refused")]
+    np.testing.assert_allclose(found, [want.recorded, want.own_window, want.refused], atol=0.02)
+    assert (counted["refused"] > 100) == (rate > 1)
 
 
 MUTATIONS = [  # an expression, and what it becomes
