@@ -32,6 +32,7 @@ class FuzzCase:
         channels: N of the engine.
         order: seed of the interleaving.
         options: how it is rendered, by option (`sim.fuzz.options`).
+        about: what was found with it, for the reader, and which rendering to replay.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FuzzCase:
     channels: int
     order: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
     def stimulus(self, revisit: int) -> Stimulus:
         """The windows interleaved at the revisit distance of a design."""
@@ -60,13 +62,13 @@ def save_case(case: FuzzCase, path: str | Path, *, about: Mapping[str, object] |
     """Write a case, constants in line, one node, constant and pulse a line.
 
     Args:
-        about: what was found, for the reader; ignored by `load_case`.
+        about: instead of the case's own.
     """
     step, head = graph_to_dict(case.datapath.step), graph_to_dict(case.datapath.head)
     document = {
         "format": FORMAT,
         "name": case.name,
-        "about": dict(about or {}),
+        "about": dict(case.about if about is None else about),
         "options": dict(case.options),
         "channels": case.channels,
         "order": case.order,
@@ -122,6 +124,7 @@ def load_case(path: str | Path) -> FuzzCase:
             int(data["channels"]),
             int(data["order"]),
             data["options"],
+            data["about"],
         )
     except KeyError as error:
         raise FuzzError(f"{path}: field {error} is missing") from None

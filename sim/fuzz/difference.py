@@ -31,8 +31,11 @@ class Difference:
     def kind(self) -> tuple[str, str, str]:
         """Equal for differences that are likely to have one cause: all differences of a rendering's values, errors
         of one class and of one text, names and numbers apart."""
-        text = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "*", self.message.splitlines()[0]) if self.error else ""
-        return self.rendering, self.error, text
+        if not self.error:
+            return self.rendering, "", ""
+        text = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "*", self.message.splitlines()[0])
+        codes = sorted(set(re.findall(r"%(?:Warning|Error)[-\w]*|\[-W[-\w=]*\]", self.message)))
+        return self.rendering, self.error, " ".join([text, *codes])
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)

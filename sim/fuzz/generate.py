@@ -24,4 +24,7 @@ def random_case(seed: int, number: int) -> FuzzCase:
     channels = int(rng.integers(1, 6))
     pulses = random_pulses(rng, windows=WINDOWS, channels=channels, max_steps=datapath.step.max_steps)
     case = FuzzCase(f"{kind}-{seed}-{number}", datapath, tuple(pulses), channels, int(rng.integers(1 << 30)))
-    return replace(case, options=random_options(rng))
+    options = random_options(rng)
+    if kind == "venom" and options.get("head") != "parallel":
+        options["head"] = "serial"  # every VENOM head can be
+    return replace(case, options=options)

@@ -8,6 +8,8 @@ import numpy as np
 
 from venom_hw.codegen.rtl.strategies import CHOICES, Strategies
 
+HEADS = ("any", "parallel")
+"""any: serial where the head can be, else a pipeline."""
 INTERVALS = (1, 1, 1, 2, 4, 8)
 SMALL_TABLES = (0, 4, 6, 8)
 
@@ -20,6 +22,7 @@ def random_options(rng: np.random.Generator) -> dict[str, object]:
     for strategy, names in CHOICES.items():
         options[strategy] = str(rng.choice(names))
     options["small_table"] = int(rng.choice(SMALL_TABLES))
+    options["head"] = str(rng.choice(HEADS))
     options["interval"] = int(rng.choice(INTERVALS))
     return options
 

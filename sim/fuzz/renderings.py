@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sim import pipeline_sim
+from sim.device import SIM_FOLDER
 from sim.fuzz.case import FuzzCase
 from sim.fuzz.difference import Difference, first_difference
 from sim.fuzz.errors import FuzzError
@@ -15,12 +16,15 @@ from sim.fuzz.expected import reference
 from sim.fuzz.options import interval_of, strategies_of
 from sim.fuzz.step_vectors import head_vectors, step_vectors
 from sim.fuzz.workshop import SECONDS, Workshop
+from sim.replay import MAIN, replay_macros, run_replay
 from venom_hw.boards import load_board
 from venom_hw.codegen.csim import build_csim, run_csim
+from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.hls_project import render_project
 from venom_hw.codegen.rtl.circuit import evaluate
 from venom_hw.codegen.rtl.elaborate import elaborate
 from venom_hw.codegen.rtl.emit import render_pipeline
+from venom_hw.codegen.rtl.project import RtlProject, render_rtl
 from venom_hw.codegen.vectors import write_vectors
 from venom_hw.datapath.golden import Golden
 from venom_hw.datapath.kernels import NoKernel
@@ -29,6 +33,9 @@ from venom_hw.datapath.passes.factor_decay import factor_decay
 BOARD = "zcu111"
 REVISIT = 2
 """Revisit distance for what has no pipeline."""
+
+HEAD_INTERVAL = 64
+"""Clocks a window of serial heads; by default an engine wants its head as quick as its shortest windows."""
 
 Check = Callable[[FuzzCase, Path, Workshop], Difference | None]
 
@@ -89,6 +96,45 @@ def rtl_step(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | N
     return _pipeline("rtl_step", step, vectors, "", case, folder / "rtl_step", workshop)
 
 
+def rtl(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The whole engine in SystemVerilog under Verilator: results, every state word of every sample, counters."""
+    project = _engine(case, folder / "rtl")
+    stimulus, max_steps = case.stimulus(project.revisit), case.datapath.step.max_steps
+    vectors = write_vectors(
+        folder / "rtl.bin", stimulus, reference(case.datapath, stimulus), max_steps=max_steps
+    )
+    program = workshop.verilate(
+        [SIM_FOLDER / "state_trace.sv", *project.sources],
+        project.top,
+        MAIN,
+        folder / "engine",
+        macros=replay_macros(project),
+    )
+    result = run_replay(project, program, [vectors], timeout=SECONDS)
+    if result.mismatches:
+        return Difference("rtl", str(result), result.first["tensor"])
+    return None
+
+
+def _engine(case: FuzzCase, folder: Path) -> RtlProject:
+    """The engine; a head that cannot be serial is a pipeline."""
+    given = dict(
+        channels=case.channels,
+        interval=interval_of(case.options),
+        strategies=strategies_of(case.options),
+        fifo_depth=max(2, len(case.pulses)),  # nothing is dropped
+    )
+    if case.options.get("head") != "parallel":
+        try:
+            return render_rtl(
+                case.datapath, _board(), folder, head="serial", head_interval=HEAD_INTERVAL, **given
+            )
+        except CodegenError:
+            if case.options.get("head") == "serial":
+                raise
+    return render_rtl(case.datapath, _board(), folder, head="parallel", **given)
+
+
 def _pipeline(rendering: str, graph, vectors, prefix: str, case: FuzzCase, folder: Path, workshop: Workshop):
     pipeline = render_pipeline(
         graph, name=graph.name, strategies=strategies_of(case.options), interval=interval_of(case.options)
@@ -110,9 +156,10 @@ def _board():
 
 RENDERINGS: dict[str, Check] = {
     "golden": golden, "native": native, "circuit": circuit, "hls": hls, "rtl_step": rtl_step,
+    "rtl": rtl,
 }  # fmt: skip
 """By name, in the order in which they run."""
-DEFAULT = ("golden", "circuit", "hls")
+DEFAULT = ("golden", "hls", "rtl")
 
 
 def check(name: str, case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:

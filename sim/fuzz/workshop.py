@@ -117,12 +117,14 @@ class Workshop:
         made = folder / "verilated"
         command = ["verilator", "--cc", *LINT, "--top-module", top, "--prefix", "Vtop", "-Mdir", str(made)]
         call([*command, *map(str, sources)], cwd=folder, env=self.verilator)
-        parts = [main, *sorted(made.glob("*.cpp"))]
+        macros = macros or {}  # of the main alone: the model's own names may be the same
+        lines = [f"#define {name} {value}" for name, value in macros.items()] + [f'#include "{main}"']
+        lines += [f"#undef {name}" for name in macros]
+        lines += [f'#include "{part}"' for part in sorted(made.glob("*.cpp"))]
         whole = folder / "whole.cpp"  # one file: the headers are read once
-        whole.write_text("".join(f'#include "{part}"\n' for part in parts))
-        flags = [f"-D{name}={value}" for name, value in (macros or {}).items()]
+        whole.write_text("\n".join(lines) + "\n", encoding="utf-8")
         program = folder / "Vtop"
-        command = [*self.rtl_command, *flags, "-I", str(folder), "-I", str(made), str(whole), *self.rtl_objects]
+        command = [*self.rtl_command, "-I", str(folder), "-I", str(made), str(whole), *self.rtl_objects]
         call([*command, "-lpthread", "-o", str(program)], cwd=folder)
         return program
 
