@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.device import SIM_FOLDER, Device
-from venom_hw.codegen.rtl.project import RtlProject
+
+if TYPE_CHECKING:  # the simulator's process needs none of the generator
+    from venom_hw.codegen.rtl.project import RtlProject
 
 
 @dataclass(frozen=True)
