@@ -17,6 +17,9 @@ from venom_hw.codegen.rtl.project import render_rtl
 from venom_hw.codegen.stimulus import ABANDONED, IGNORED, OVERLONG, Pulse, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
 from venom_hw.datapath.golden import Golden
+from venom_hw.flow.model_files import find_model
+from venom_hw.flow.stimuli import check_windows
+from venom_hw.interchange.importer import import_venom
 
 CHANNELS, LENGTH = 24, 9
 
@@ -165,3 +168,29 @@ def test_files_that_do_not_fit_are_refused(tiny, project, program, tmp_path):
     short.write_bytes(opened.read_bytes()[:-1])
     with pytest.raises(BenchError, match="short.bin: ends early"):
         run_replay(project, program, [short])
+
+
+def soak(model, total, folder, *, optimise):
+    """A shipped model with all 2,048 channels: pulses and windows at the rails, until `total` samples are through."""
+    files = find_model(model)
+    datapath = import_venom(files.step, files.head)
+    project = render_rtl(datapath, load_board("rfsoc4x2"), folder / "rtl", channels=2048, name=model)
+    windows = check_windows(datapath, 400, folder=folder / "pulses", seed=7)
+    program = build_replay(project, folder / "built", optimise=optimise)
+    result = replay(
+        project, datapath, folder, long_run(project, windows.samples, windows.lengths, total), program=program
+    )
+    assert result.mismatches == 0, str(result)
+    assert result.beats >= total and result.compared > 193 * total
+    return result
+
+
+def test_short_soak_of_a_shipped_model(tmp_path):
+    soak("ptsi", 10_000, tmp_path, optimise="-O0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["ptsi", "inhf"])
+def test_soak_of_a_million_samples(tmp_path, model):
+    result = soak(model, 1_000_000, tmp_path, optimise="-O2")
+    print(result)
