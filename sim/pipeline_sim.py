@@ -112,7 +112,7 @@ class PipelineSim:
         write_ports(pipeline, folder)
         defines = " ".join([f"-I{folder}", *(f"-D{k}={v}" for k, v in macros(pipeline).items()), optimise])
         done = verilate(pipeline, folder, "--cc", "--exe", "--build", "-j", "2", "--x-initial", "unique",
-                        "-CFLAGS", defines, "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0", str(MAIN))  # fmt: skip
+                        "-CFLAGS", defines, "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0", str(MAIN))  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr[-4000:] + done.stdout[-2000:])
 

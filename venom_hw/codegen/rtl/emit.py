@@ -298,7 +298,6 @@ class Emission:
             s, place = cell.output, self.place[cell.output.name]
             if cell.kind == "clamp":
                 cell = passable(cell, self.signals[cell.inputs[0]])
-            text = expression(cell, self.operands(cell), self.modules[place])
             self.stats[f"cells_{cell.kind}"] += 1
             latency = self.plan.latencies[s.name]
             section = self.section(place, f"cells {s.tensor}", self._heading(s))
@@ -306,6 +305,7 @@ class Emission:
             if cell.kind == "clamp" and cell.style == "reset" and latency == 1:
                 section.clocked.append(clamp_by_reset(cell, self.operands(cell)[0], target))
                 continue
+            text = expression(cell, self.operands(cell), self.modules[place])
             if not latency:
                 section.lines.append(f"assign {target} = {text};")
                 continue

@@ -127,24 +127,24 @@ def limits(value: Value, low: int, high: int) -> list[tuple[str, int]]:
     top, found = value.width - 1, []
     lowest = -1 << top if value.signed else 0
     highest = lowest + (1 << value.width) - 1
-    sign, bits = value.bits(top, top), high.bit_length()
     if high < highest:
+        bits = high.bit_length()
         if high == (1 << bits) - 1:
             above = f"(|{value.bits(top - value.signed, bits)})"
-            found.append((f"~{sign} & {above}" if value.signed else above, high))
+            found.append((f"~{value.bits(top, top)} & {above}" if value.signed else above, high))
         else:
             found.append((f"{value.text} > {literal(max(high, lowest), value.width, value.signed)}", high))
     if low > lowest:
         bits = (-low).bit_length() - 1
         if low == 0:
-            found.append((sign, low))
+            found.append((value.bits(top, top), low))
         elif low < 0 and low == -1 << bits:
-            found.append((f"{sign} & ~(&{value.bits(top - 1, bits)})", low))
+            found.append((f"{value.bits(top, top)} & ~(&{value.bits(top - 1, bits)})", low))
         elif (
             low < 0 and low == 1 - (1 << bits + 1) and bits + 1 < top
         ):  # symmetric: the lowest one is beyond, too
             beyond = f"~(&{value.bits(top - 1, bits + 1)}) | ~(|{value.bits(bits, 0)})"
-            found.append((f"{sign} & ({beyond})", low))
+            found.append((f"{value.bits(top, top)} & ({beyond})", low))
         else:
             found.append((f"{value.text} < {literal(min(low, highest), value.width, value.signed)}", low))
     return found
@@ -155,7 +155,7 @@ def clamp_by_reset(cell: Cell, value: Value, target: str) -> str:
     width, signed = cell.output.width, cell.output.signed
     text = f"{target} <= {value.bits(width - 1, 0)};"
     for condition, limit in limits(value, cell.attrs["low"], cell.attrs["high"]):
-        text = f"if ({condition}) {target} <= {literal(limit, width, signed)}; else {text}"
+        text = f"if ({condition}) {target} <= {literal(limit, width, signed)};\nelse {text}"
     return text
 
 
@@ -177,6 +177,11 @@ def _compared(value: Value, cell: Cell) -> str:
         limit = literal(min(low, highest), value.width, value.signed)
         text = f"({value.text} < {limit}) ? {literal(low, width, False)} : {text}"
     return text
+
+
+def _field(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    low = cell.attrs["low"]
+    return x[0].bits(cell.output.width - 1 + low, low)
 
 
 def _maximum(cell: Cell, x: Sequence[Value], module: Module) -> str:
@@ -211,6 +216,7 @@ EXPRESSIONS: dict[str, Callable[[Cell, Sequence[Value], Module], str]] = {
     "add": _add,
     "round": _round,
     "shift_right": _shift_right,
+    "field": _field,
     "clamp": _clamp,
     "maximum": _maximum,
     "leading": _leading,

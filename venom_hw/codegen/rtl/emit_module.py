@@ -106,10 +106,11 @@ class Section:
     @property
     def text(self) -> list[str]:
         """All lines, broken where they are long."""
-        block = [line for text in self.clocked for line in broken(text)]
-        if len(self.clocked) == 1:
-            block = broken(f"always_ff @(posedge clk) {self.clocked[0]}")
-        elif self.clocked:
+        statements = [line for text in self.clocked for line in text.split("\n")]
+        block = [piece for line in statements for piece in broken(line)]
+        if len(statements) == 1:
+            block = broken(f"always_ff @(posedge clk) {statements[0]}")
+        elif statements:
             block = ["always_ff @(posedge clk) begin", *(f"  {line}" for line in block), "end"]
         return [piece for line in self.lines for piece in broken(line)] + block
 
