@@ -209,6 +209,8 @@ class Module:
     def view(self, title: str, notes: list[str], interval: int, top: bool) -> dict[str, object]:
         """What the template shows."""
         unused = self.unused()
+        logic = "\n".join(line for section in self.logic for line in section.text)
+        unused += [] if "clk" in logic else ["clk"]
         ports = [{"text": "input  wire  clk", "note": ""}]
         if interval > 1 and (self.phased or top):
             bits = (interval - 1).bit_length()

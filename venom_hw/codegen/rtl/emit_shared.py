@@ -18,7 +18,7 @@ def _signed(value: Value) -> tuple[str, int]:
     """The value as a signed operand, and its bits."""
     if value.of is None:
         width = value.width + (not value.signed)
-        return literal(value.constant, width, True), width
+        return literal(value.constant, width, False), width  # Yosys takes no signed constant at a port
     if value.signed and value.offset == 0 and value.width == value.of.width:
         value.of.use()  # the port has this width: no $signed, at which Yosys 0.70 stops where it spans a variable
         return value.of.name, value.width
