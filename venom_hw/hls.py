@@ -1,4 +1,4 @@
-"""`python -m venom_hw.hls`: generate the HLS project of a quantised model for a board, and prove it bit for bit."""
+"""`python -m venom_hw.hls`: HLS project and RTL of a quantised model for a board, proven bit for bit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ examples:
   python -m venom_hw.hls --model runs/mine --windows 200     a folder that `python -m venom_hw.quantize` wrote
 
 What happens: the QONNX files are read into a typed fixed-point datapath; its golden model (exact integers) runs
-simulated pulses and stress windows; the QONNX files, a reference executor, the generated C++ compiled with g++, and the
-same C++ behind AXI4-Stream under cocotb and Verilator must give the same integers on every output and every state
-word after every sample. The exit status is 0 only if they do (1: a bit differs, 2: something is missing or malformed).
+simulated pulses and stress windows; the QONNX files, a reference executor, the generated C++ compiled with g++, the
+same C++ behind AXI4-Stream under cocotb and Verilator, and the generated SystemVerilog, driven by a C++ program and by
+the same bench, must give the same integers on every output and every state word after every sample. The exit status is
+0 only if they do (1: a bit differs, 2: something is missing or malformed).
 """
 
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--channels", type=int, help="interleaved channels (default: the board's, at the model's rate)")
     p.add_argument("--revisit", type=int, help="least clocks between two samples of a channel (default: channels)")
     p.add_argument("--no-bench", action="store_true", help="leave out cocotb and Verilator")
+    p.add_argument("--no-rtl", action="store_true", help="leave out the SystemVerilog")
     return p
 
 
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"VENOM-HW: model {files.name} for {board.title}")
         options = Options(
             board, files, out, args.windows, args.seed, not args.no_bench,
-            channels=args.channels, revisit=args.revisit, data=args.data,
+            channels=args.channels, revisit=args.revisit, data=args.data, rtl=not args.no_rtl,
         )  # fmt: skip
         report = build(options, lambda text: print(text, flush=True))
     except errors as error:

@@ -1,4 +1,4 @@
-"""The main job: model files -> datapath -> HLS project, every rendering held to the golden model, one report."""
+"""The main job: model files -> datapath -> HLS project and RTL, all held to the golden model, one report."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from venom_hw.atomic import write_atomically
 from venom_hw.boards import Board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import Project, render_project
+from venom_hw.codegen.rtl.project import RtlProject, render_rtl
 from venom_hw.codegen.stimulus import Pulse, Stimulus, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
 from venom_hw.datapath.golden import Golden, WindowResult
 from venom_hw.datapath.model import Datapath, save_datapath
 from venom_hw.flow.checks import Check, check_qonnx, check_reference
 from venom_hw.flow.model_files import ModelFiles
+from venom_hw.flow.rtl import check_rtl_cocotb, check_rtl_replay, rtl_report
 from venom_hw.flow.stimuli import KINDS, CheckWindows, check_windows, measured_pulses
 from venom_hw.interchange.importer import import_venom
 
 FORMAT = "venom-hw/report/1"
 PROJECT_WINDOWS = 48
 """Windows of the vector file that stays in the project, for whoever runs its C simulation in Vitis."""
+SIMULATED = ("hls_cocotb", "rtl_verilator", "rtl_cocotb")
+"""Checks that need Verilator."""
 BATCH = 250
 """Windows that are traced at once; bounds the memory."""
 
@@ -43,6 +47,7 @@ class Options:
     seed: int = 1
     bench: bool = True
     bench_windows: int = 8
+    rtl: bool = True
     channels: int | None = None
     revisit: int | None = None
     data: Path | None = None
@@ -88,6 +93,15 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
             name=files.name,
         ),
     )
+    rtl = None
+    if options.rtl:
+        rtl = phase(
+            "rtl_render",
+            "scheduling the pipeline and writing the SystemVerilog",
+            lambda: render_rtl(
+                datapath, options.board, out / "rtl", channels=options.channels, name=files.name
+            ),
+        )
     windows = phase("stimuli", f"making {options.windows:,} windows", lambda: make_windows(options, datapath))
     stimulus = interleaved(windows, project, options.seed)
     samples, lengths = stimulus.windows(datapath.step.max_steps)
@@ -118,10 +132,29 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
                 lambda: check_cocotb(options, datapath, samples[lengths == datapath.step.max_steps], out),
             )
         )
+    if options.bench and rtl is not None:
+        checks.append(
+            phase(
+                "rtl_verilator",
+                "compiling the RTL with Verilator and running it on the same windows",
+                lambda: check_rtl_replay(
+                    rtl, datapath, interleaved(windows, rtl, options.seed), out / "sim" / "replay"
+                ),
+            )
+        )
+        checks.append(
+            phase(
+                "rtl_cocotb",
+                "driving the RTL through AXI4-Stream under cocotb and Verilator",
+                lambda: check_rtl_cocotb(
+                    options, datapath, samples[lengths == datapath.step.max_steps], out / "sim"
+                ),
+            )
+        )
     for check in checks:
         check.seconds = check.seconds or phase.seconds.get(check.name, 0.0)
     phase.seconds["total"] = round(time.perf_counter() - start, 2)
-    report = make_report(options, datapath, project, checks, saturations, phase.seconds, datapath_file)
+    report = make_report(options, datapath, project, rtl, checks, saturations, phase.seconds, datapath_file)
     report["golden_engine"] = everything.engine
     write_atomically(out / "report.json", json.dumps(report, indent=1) + "\n")
     return report
@@ -135,7 +168,7 @@ def make_windows(options: Options, datapath: Datapath) -> CheckWindows:
     )
 
 
-def interleaved(windows: CheckWindows, project: Project, seed: int) -> Stimulus:
+def interleaved(windows: CheckWindows, project: Project | RtlProject, seed: int) -> Stimulus:
     """All windows on a quarter of the channels or fewer, so that many follow others on their channel."""
     rng = np.random.default_rng(seed)
     count = len(windows.samples)
@@ -221,7 +254,9 @@ def check_cocotb(options: Options, datapath: Datapath, pulses: np.ndarray, out: 
     return check
 
 
-def make_report(options, datapath, project, checks, saturations, seconds, datapath_file) -> dict:
+def make_report(
+    options, datapath, project, rtl: RtlProject | None, checks, saturations, seconds, datapath_file
+) -> dict:
     """The machine-readable report."""
     cost, files = project.manifest["cost"], options.files
     types = {n.name: n.type for n in (*datapath.step.nodes, *datapath.head.nodes)}
@@ -229,7 +264,7 @@ def make_report(options, datapath, project, checks, saturations, seconds, datapa
         "format": FORMAT,
         "version": __version__,
         "bit_exact": all(c.mismatches == 0 and c.windows >= wanted(c, options) for c in checks),
-        "skipped": [] if options.bench else ["hls_cocotb"],
+        "skipped": [name for name in SIMULATED if name not in {c.name for c in checks}],
         "model": files.name,
         "board": options.board.name,
         "part": options.board.part,
@@ -247,9 +282,11 @@ def make_report(options, datapath, project, checks, saturations, seconds, datapa
         "renderings": {c.name: c.to_dict() for c in checks},
         "saturations": saturations,
         "estimates": cost,
+        "rtl": None if rtl is None else rtl_report(rtl, options.board, dict(datapath.meta.get("window") or {})),
         "files": {
             "datapath": shown(datapath_file, options.out),
             "project": shown(project.folder, options.out),
+            "rtl": None if rtl is None else shown(rtl.folder, options.out),
             "written": sorted(
                 shown(p, options.out) for p in project.folder.rglob("*") if p.is_file() and "build" not in p.parts[-3:]
             ),
@@ -260,7 +297,7 @@ def make_report(options, datapath, project, checks, saturations, seconds, datapa
 
 def wanted(check: Check, options: Options) -> int:
     """Windows that a check must have compared to count; the bench makes its own."""
-    return 1 if check.name == "hls_cocotb" else options.windows
+    return 1 if check.name.endswith("_cocotb") else options.windows
 
 
 def shown(path: Path, base: Path) -> str:

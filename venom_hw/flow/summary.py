@@ -11,6 +11,8 @@ NAMES = {
     "reference": "integer reference, node by node",
     "hls_csim": "HLS C++, g++",
     "hls_cocotb": "HLS C++, AXI4-Stream, cocotb + Verilator",
+    "rtl_verilator": "RTL, C++ driver, Verilator",
+    "rtl_cocotb": "RTL, AXI4-Stream, cocotb + Verilator",
 }
 
 
@@ -29,6 +31,28 @@ def weights(bits: dict[str, int]) -> str:
     usual = max(set(counts), key=counts.count)
     others = ", ".join(f"{name} {count}" for name, count in bits.items() if count != usual)
     return f"{usual}" + (f" ({others})" if others else "")
+
+
+def rtl_table(rtl: dict) -> str:
+    """Rates and sizes of the RTL."""
+    slowest = max(rtl["distances"], key=rtl["distances"].__getitem__)
+    rate = "clock" if rtl["interval"] == 1 else f"{rtl['interval']} clocks"
+    rows = [
+        (f"least clocks between two samples of a channel (loop of {slowest})", rtl["revisit"]),
+        (f"clocks from a window's last sample to its result ({rtl['latency_us']:g} us)", rtl["latency"]),
+        ("register bits of the step, delays included", rtl["register_bits"]),
+        (f"clocks a window of the {rtl['head']} head: windows from as many samples on, back to back",
+         rtl["shortest_window"]),
+        (f"places for results; needed by {rtl['channels']:,} windows at once: {rtl['continuous']['fifo_needed']}",
+         rtl["fifo_depth"]),
+    ]  # fmt: skip
+    for name, about in (("continuous", "channels, back to back"), ("triggered", "channels, triggered")):
+        use = rtl.get(name, {})
+        if "recorded" in use:
+            count = use.get("channels", rtl["channels"])
+            photons = f"photons recorded of {use['photons_per_second']:,.0f} a second and pixel"
+            rows.append((f"{photons}, {count:,} {about}", f"{use['recorded']:.1%}"))
+    return text_table((f"RTL: a sample every {rate}", "amount"), rows)
 
 
 def summary(report: dict, out: Path) -> str:
@@ -64,10 +88,12 @@ def summary(report: dict, out: Path) -> str:
     lines = [f"{name:>9}  {text}" for name, text in facts]
     lines += ["", checks, ""]
     lines += [f"FIRST DIFFERENCE  {c['first']}" for c in report["renderings"].values() if c["first"]]
+    lines += [rtl_table(report["rtl"]), ""] if report["rtl"] else []
     lines += [estimates, ""]
     lines += [f"saturated values, {name}: {saturated(counts)}" for name, counts in report["saturations"].items()]
+    rtl = f"{out / 'rtl'} (SystemVerilog), " if report["rtl"] else ""
     lines += [
-        f"wrote {out / 'hls'} (Vitis HLS project: {len(report['files']['written'])} files), {out / 'datapath'}, "
+        f"wrote {out / 'hls'} (Vitis HLS project: {len(report['files']['written'])} files), {rtl}{out / 'datapath'}, "
         f"{out / 'report.json'}",
         "",
         "BIT EXACT: every rendering gives the same integers"
