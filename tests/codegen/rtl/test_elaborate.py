@@ -17,7 +17,7 @@ from venom_hw.interchange.importer import import_venom
 
 STRATEGIES = {
     "default": Strategies(),
-    "dsp": Strategies(constant_matrix="dsp", tables="bram"),
+    "dsp": Strategies(constant_matrix="dsp", products="dsp", tables="bram", clamps="mux"),
     "lut": Strategies(constant_matrix="adder_tree", products="lut", tables="lut"),
 }
 

@@ -8,14 +8,16 @@ kind         attrs                                     meaning (integers; >> flo
 ============ ========================================= ===========================================================
 input        -                                         an element of a port
 const        value                                     value
-add          shifts, negate (a tuple each), constant,  sum of +-(x << shift) over one or two inputs, + constant
-             wires
+add          shifts, negate (a tuple each), constant,  sum of +-(x << shift) over one or two inputs, + constant;
+             wires                                     a third input is one bit and enters as the adder's carry
 mul          -                                         a * b (both inputs may be the same signal: a square)
 lookup       rom, column, base                         roms[rom][a - base, column]
 round        drop, joined                              x holds a value + half an LSB (1 << drop - 1): x >> drop, made
                                                        even where the dropped bits of x are all 0 (a tie)
 clamp        low, high                                 min(max(x, low), high)
 shift_right  amount                                    x >> amount (wires)
+field        low                                       the output's width of bits of x from `low` on (wires), two's
+                                                       complement where the output is signed
 maximum      shifts                                    max(a << shifts[0], b << shifts[1])
 leading      width                                     zeros above the top one of x in `width` bits; x = 0: width - 1
 shift_left   -                                         a << b, b a variable
@@ -90,7 +92,7 @@ class Cell:
         Such an add has one input, not negated, and a constant with no bit in common with the shifted input (and none
         above a signed one): a concatenation.
         """
-        return self.kind in ("input", "const", "shift_right") or bool(self.attrs.get("wires"))
+        return self.kind in ("input", "const", "shift_right", "field") or bool(self.attrs.get("wires"))
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,10 @@ def _evaluate(cell: Cell, x: Sequence[np.ndarray], roms: Mapping[str, np.ndarray
         return np.minimum(np.maximum(x[0], a["low"]), a["high"])
     if cell.kind == "shift_right":
         return x[0] >> a["amount"]
+    if cell.kind == "field":
+        width, sign = cell.output.width, cell.output.signed
+        bits = (x[0] >> a["low"]) & ((1 << width) - 1)
+        return np.where((bits >> (width - 1)) & sign, bits - (1 << width), bits).astype(object)
     if cell.kind == "maximum":
         return np.maximum(x[0] << a["shifts"][0], x[1] << a["shifts"][1])
     if cell.kind == "leading":

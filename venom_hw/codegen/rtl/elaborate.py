@@ -7,7 +7,7 @@ with several matrices share their adders.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,14 +15,13 @@ from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl import lowering
 from venom_hw.codegen.rtl.circuit import Bus, Cell, Circuit
 from venom_hw.codegen.rtl.forms import ZERO, CellList, Form, Label
+from venom_hw.codegen.rtl.needs import Needs
 from venom_hw.codegen.rtl.operands import VIEWS, demands
 from venom_hw.codegen.rtl.strategies import Strategies
 from venom_hw.codegen.rtl.sums import Request, Sums
 from venom_hw.codegen.rtl.tables import Tables
 from venom_hw.datapath.graph import Graph, Node
 from venom_hw.datapath.ops import full_frac
-
-Needs = Generator[list[Request], None, np.ndarray]
 
 
 def elaborate(graph: Graph, strategies: Strategies | None = None) -> Circuit:

@@ -78,6 +78,11 @@ def bit_width(lo: int, hi: int) -> int:
     return max(1, max(hi, ~lo if lo < 0 else 0).bit_length() + int(lo < 0))
 
 
+def meet(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """The bounds that both give."""
+    return max(a[0], b[0]), min(a[1], b[1])
+
+
 def product_bounds(a: Signal, b: Signal) -> tuple[int, int]:
     if a.name == b.name:
         ends = (a.lo * a.lo, a.hi * a.hi)

@@ -8,6 +8,8 @@ constant_matrix   adder_graph  products with constants are shifts and adders, sh
 ..                adder_tree   shifts and adders, each row alone (canonical signed digits), nothing shared
 ..                dsp          one multiplier a weight that is no power of two
 products          dsp          products of two variables are multipliers with input, product and output registers
+..                dsp_packed   as dsp; two products of one common factor share a multiplier where the other factors
+                               fit into its wide operand side by side
 ..                lut          products of two variables are multipliers in fabric
 tables            auto         a table of at most `small_table` address bits is LUTs, a larger one block RAM
 ..                bram         every table is a block RAM with a read and an output register
@@ -30,7 +32,7 @@ from venom_hw.codegen.rtl.circuit import Cell
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "constant_matrix": ("adder_graph", "adder_tree", "dsp"),
-        "products": ("dsp", "lut"),
+        "products": ("dsp", "dsp_packed", "lut"),
         "tables": ("auto", "bram", "lut"),
         "clamps": ("reset", "mux"),
     }
@@ -69,7 +71,7 @@ class Strategies:
     """
 
     constant_matrix: str = "adder_graph"
-    products: str = "dsp"
+    products: str = "dsp_packed"
     tables: str = "auto"
     clamps: str = "reset"
     small_table: int = 6

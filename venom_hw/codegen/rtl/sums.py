@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from venom_hw.codegen.rtl.adder_graph import Plan, Term, adder_bits, scaled
 from venom_hw.codegen.rtl.adder_search import best_plan
-from venom_hw.codegen.rtl.forms import CellList, Form, Label, power_of_two
+from venom_hw.codegen.rtl.forms import CellList, Form, Label, meet, power_of_two
 from venom_hw.codegen.rtl.strategies import Strategies
+
+Carry = tuple[str, int]
+"""A signal of one bit and its shift."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +56,35 @@ class Sums:
             self._make_group(group)
 
     def _make_group(self, group: Sequence[Request]) -> None:
-        names = list(dict.fromkeys(name for request in group for name in request.form.terms))
-        matrix = np.array([[r.form.terms.get(name, 0) for name in names] for r in group], object)
+        carries = {r.form.key: carry for r in group if (carry := self._carry(r.form)) is not None}
+        rows = [{n: c for n, c in r.form.terms.items() if n != carries.get(r.form.key, ("",))[0]} for r in group]
         if self.strategies.constant_matrix == "dsp":
-            names, matrix = self._multiplied(group, names, matrix)
+            rows = [self._multiplied(r.label, row) for r, row in zip(group, rows, strict=True)]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        matrix = np.array([[row.get(name, 0) for name in names] for row in rows], object)
         bounds = [(self.cells[n].lo, self.cells[n].hi) for n in names]
         levels = [self.cells.levels[n] for n in names]
         search = self.strategies.search if self.strategies.constant_matrix == "adder_graph" else 0
         plan = best_plan(matrix, bounds, levels, search=search)
-        self._emit(plan, names, group)
+        self._emit(plan, names, group, carries)
 
-    def _multiplied(self, group: Sequence[Request], names: list[str], matrix: np.ndarray):
-        """A multiplier for each coefficient that is no power of two; the sums that are left."""
-        rows: list[dict[str, int]] = []
-        for request in group:
-            row: dict[str, int] = {}
-            for name, coefficient in request.form.terms.items():
-                if power_of_two(coefficient) is None:
-                    name, coefficient = self._product(request.label, name, coefficient)
-                row[name] = row.get(name, 0) + coefficient
-            rows.append(row)
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        return names, np.array([[row.get(name, 0) for name in names] for row in rows], object)
+    def _carry(self, form: Form) -> Carry | None:
+        """A term of one bit, added where the sum's last adder has its carry input; only beside two other terms."""
+        for name, coefficient in form.terms.items():
+            shift = power_of_two(coefficient)
+            bit = (self.cells[name].lo, self.cells[name].hi) == (0, 1)
+            if bit and shift is not None and coefficient > 0 and len(form.terms) > 2:
+                return name, shift
+        return None
+
+    def _multiplied(self, label: Label, row: Mapping[str, int]) -> dict[str, int]:
+        """A multiplier for each coefficient that is no power of two; the sum that is left."""
+        out: dict[str, int] = {}
+        for name, coefficient in row.items():
+            if power_of_two(coefficient) is None:
+                name, coefficient = self._product(label, name, coefficient)
+            out[name] = out.get(name, 0) + coefficient
+        return out
 
     def _product(self, label: Label, name: str, coefficient: int) -> tuple[str, int]:
         shift = (coefficient & -coefficient).bit_length() - 1
@@ -85,7 +95,9 @@ class Sums:
         part = label.part(f"times_{name}")
         return self.cells.new("mul", part, lo, hi, (name, constant), {}, "dsp"), 1 << shift
 
-    def _emit(self, plan: Plan, names: Sequence[str], group: Sequence[Request]) -> None:
+    def _emit(
+        self, plan: Plan, names: Sequence[str], group: Sequence[Request], carries: Mapping[tuple, Carry]
+    ) -> None:
         """Cells of a plan. A row whose last adder is its own takes its shift, sign and constant into its adders."""
         own = {}  # last adder -> the row that alone reads it
         first = len(plan.bounds)
@@ -93,7 +105,8 @@ class Sums:
             if row is not None and row.node >= first and plan.uses[row.node] == 1:
                 own[row.node] = (request, row)
         owner = _owners(plan, group)
-        places = self._constant_places(plan, names, own)
+        carry = {node: carries[r.form.key] for node, (r, _) in own.items() if r.form.key in carries}
+        places = self._constant_places(plan, names, own, carry)
         signals, offsets = list(names), [0] * len(names)  # offsets: constants in a signal beyond its node's value
         for k, pair in enumerate(plan.adders):
             node = first + k
@@ -110,21 +123,33 @@ class Sums:
                     term = (self.cells.add([term], places[node, side], part), 0, False)
                 terms.append(term)
             known = tuple(end + offset for end in scaled(plan.node_bounds[node], Term(node, row.shift, row.negate)))
+            if node in carry:
+                known = (known[0], known[1] + (1 << carry[node][1]))
+                terms = self._with_carry(terms, carry[node], places.get(node, 0), label)
             if node in own and own[node][0].known is not None:
-                lo, hi = own[node][0].known
-                known = (max(lo, known[0]), min(hi, known[1]))
+                known = meet(known, own[node][0].known)
             signals.append(self.cells.add(terms, places.get(node, 0), label, known))
             offsets.append(offset)
             if node in own:
                 self._made[own[node][0].form.key] = signals[-1]
         for request, row in zip(group, plan.rows, strict=True):
             if request.form.key not in self._made:
-                term = [(signals[row.node], row.shift, row.negate)]
+                terms = [(signals[row.node], row.shift, row.negate)]
                 form = Form({signals[row.node]: (-1 if row.negate else 1) << row.shift}, request.form.constant)
-                signal = form.signal or self.cells.add(term, form.constant, request.label, request.known)
+                if request.form.key in carries:
+                    form, terms = Form({}), [*terms, (*carries[request.form.key], False)]
+                signal = form.signal or self.cells.add(terms, request.form.constant, request.label, request.known)
                 self._made[request.form.key] = signal
 
-    def _constant_places(self, plan: Plan, names: Sequence[str], own: dict) -> dict:
+    def _with_carry(self, terms: list, carry: Carry, constant: int, label: Label) -> list:
+        """The terms of an adder with a third of one bit: its carry, or on an operand where it enters elsewhere."""
+        (_, low, minus), (_, high, also) = sorted(terms, key=lambda t: t[1])
+        if not constant and not minus and not also and high == carry[1]:
+            return [*terms, (*carry, False)]
+        first, *rest = terms
+        return [(self.cells.add([first, (*carry, False)], 0, label.part("increment")), 0, False), *rest]
+
+    def _constant_places(self, plan: Plan, names: Sequence[str], own: dict, carry: Mapping[int, Carry]) -> dict:
         """Where the rows' constants are added: {adder: constant} in zero bits, {(adder, side): constant} on an operand.
 
         An operand that waits for the other one anyway costs no clock; of those, the narrowest sum.
@@ -137,6 +162,10 @@ class Sums:
         for node, (request, row) in own.items():
             if request.form.constant:
                 found = list(_places(plan, node, row, request.form.constant))
+                if node in carry:  # its carry enters where the adder begins: the constant must not begin it lower
+                    shifts = [term.shift for term in plan.adders[node - len(names)]]
+                    above = shifts.index(max(shifts))
+                    found = [f for f in found if f[1] != node or (f[0] and f[2] != above)]
                 late = [
                     max(0, levels[plan.adders[at - len(names)][side].node] + 2 * clocks - levels[at]) if cost else 0
                     for cost, at, side, _ in found

@@ -1,0 +1,97 @@
+"""`requantise`: half an LSB into the sum before it, the rounding, the limits that can be passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from venom_hw.codegen.rtl.circuit import Signal
+from venom_hw.codegen.rtl.forms import Form, Label, meet
+from venom_hw.codegen.rtl.needs import Needs
+from venom_hw.codegen.rtl.sums import Request
+from venom_hw.datapath.evaluate import round_only, round_shift
+from venom_hw.datapath.fixed import Overflow, Rounding
+from venom_hw.datapath.graph import Node
+from venom_hw.datapath.ops import full_frac
+
+if TYPE_CHECKING:
+    from venom_hw.codegen.rtl.elaborate import Elaboration
+
+
+def requantise(e: Elaboration, node: Node) -> Needs:
+    (source,) = node.inputs
+    x = e.graph.facts[source]
+    call = e.graph.call(node, e.graph.facts)
+    drops = np.broadcast_to(full_frac(x) - np.asarray(node.type.frac, np.int64), x.shape).reshape(-1)
+    ends = [round_only(call, np.broadcast_to(end, x.shape)[None]).reshape(-1) for end in (x.lo, x.hi)]
+    half_even = Rounding(node.attrs["rounding"]) is Rounding.HALF_EVEN
+    limits = node.type.limits(Overflow(node.attrs["overflow"]))
+    forms = e.operand(source)
+    exact, rounded = {}, {}
+    for flat, label in e.alive(node):
+        drop = int(drops[flat])
+        exactly = min(forms[flat].trailing_zeros(), max(drop, 0))
+        form = forms[flat].times(1 << max(-drop, 0)).halved(exactly)
+        rest = max(drop, 0) - exactly
+        if not rest:
+            exact[flat] = form
+        elif not form.terms:
+            value = round_shift(np.asarray(form.constant), rest, Rounding(node.attrs["rounding"]))
+            exact[flat] = Form({}, int(value))
+        else:
+            half = Form({}, 1 << (rest - 1) if half_even else 0)
+            note = f"{source} + half an LSB" if half_even else source
+            rounded[flat] = (Request(form.plus(half), label.part("sum", note)), rest)
+    yield [request for request, _ in rounded.values()]
+    for flat, (request, rest) in rounded.items():
+        name = e.sums.get(request.form)
+        known = meet(_rounded_bounds(e.cells[name], rest, half_even), (int(ends[0][flat]), int(ends[1][flat])))
+        fits = limits[0] <= known[0] and known[1] <= limits[1]
+        label = e.label(node, flat) if fits else e.label(node, flat).part("rounded")
+        if half_even:
+            name = e.cells.new("round", label, *known, (name,), {"drop": rest, "joined": not fits})
+        else:
+            name = e.cells.new("shift_right", label, *known, (name,), {"amount": rest})
+        exact[flat] = Form({name: 1})
+    out = e.empty(node)
+    clamped = {}
+    for flat, form in exact.items():
+        lo, hi = meet(e.cells.bounds(form), (int(ends[0][flat]), int(ends[1][flat])))
+        if limits[0] <= lo and hi <= limits[1]:
+            out[flat] = form
+        elif not form.terms or lo >= limits[1] or hi <= limits[0]:
+            out[flat] = Form({}, min(max(lo, limits[0]), limits[1]))
+        else:
+            clamped[flat] = (Request(form, e.label(node, flat).part("wide")), (lo, hi))
+    yield [request for request, _ in clamped.values()]
+    for flat, (request, bounds) in clamped.items():
+        out[flat] = Form({_clamp(e, e.sums.get(request.form), bounds, limits, e.label(node, flat)): 1})
+    return out
+
+
+def _clamp(
+    e: Elaboration, name: str, known: tuple[int, int], limits: tuple[int, int], label: Label
+) -> str:
+    """A signal within limits: one cell, or one a limit that it can pass."""
+    (lo, hi), (low, high) = known, limits
+    ends = [(lo, hi), meet(known, limits)]
+    style = "reset" if e.strategies.clamps == "reset" else ""
+    if style and lo < low and high < hi:
+        ends.insert(1, (lo, high))
+    for before, after in zip(ends, ends[1:], strict=False):
+        last = after is ends[-1]
+        lowest, highest = e.cells[name].representable
+        attrs = {
+            "low": low if before[0] < after[0] else lowest,
+            "high": high if after[1] < before[1] else highest,
+        }
+        part = label if last else label.part("below")
+        name = e.cells.new("clamp", part, *after, (name,), attrs, style)
+    return name
+
+
+def _rounded_bounds(x: Signal, drop: int, half_even: bool) -> tuple[int, int]:
+    """Bounds of x >> drop, made even where x is a tie."""
+    lo, hi = x.lo >> drop, x.hi >> drop
+    return (lo & -2 if half_even and x.lo == lo << drop else lo), hi
