@@ -6,6 +6,7 @@ MODEL  ?=
 DATA   ?=
 OUT    ?=
 WAVES  ?=
+RTL    ?=
 # Further arguments for the command behind a target, e.g. make test ARGS="-k boards"
 ARGS   ?=
 
@@ -39,13 +40,13 @@ help: ## This list
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
 	@echo "  MODEL=...  hls, sim, golden: ptsi, inhf or a folder that quantize wrote (default ptsi); quantize: a float model"
 	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where hls, train and quantize write"
-	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1 (sim) keeps a VCD    ARGS=\"...\" goes to the command as it is"
+	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1, RTL=1 (sim)    ARGS=\"...\" goes to the command as it is"
 
-hls: setup tools ## Generate the HLS project of BOARD and prove it bit for bit (MODEL= DATA=)
+hls: setup tools ## Generate HLS project and RTL of BOARD and prove them bit for bit (MODEL= DATA=)
 	$(PY) -m venom_hw.hls --board $(BOARD) $(model_flag) $(data_flag) $(out_flag) $(ARGS)
 
-sim: setup tools ## Run the generated project under cocotb and Verilator (BOARD= MODEL= WAVES=1)
-	$(PY) sim/run.py --board $(BOARD) $(model_flag) $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
+sim: setup tools ## Run the generated C++ (RTL=1: SystemVerilog) under cocotb and Verilator (BOARD= MODEL= WAVES=1)
+	$(PY) sim/run.py --board $(BOARD) $(model_flag) $(if $(filter-out 0,$(RTL)),--rtl) $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup tools ## Run the tests, without those marked slow
 	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

@@ -172,7 +172,7 @@ TARGETS = ["hls", "sim", "test", "test-full", "golden", "bench", "train", "quant
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    for name in ("BOARD", "MODEL", "DATA", "OUT", "WAVES", "PRESET", "ARGS"):
+    for name in ("BOARD", "MODEL", "DATA", "OUT", "WAVES", "RTL", "PRESET", "ARGS"):
         clean.pop(name, None)
     return subprocess.run(
         [shutil.which("make"), *arguments], cwd=REPOSITORY, env=clean | environment, capture_output=True, text=True
@@ -194,6 +194,7 @@ def test_make_help_lists_every_target():
         (["hls", "BOARD=zcu111", "MODEL=m.safetensors"], "-m venom_hw.hls --board zcu111 --model m.safetensors"),
         (["sim", "WAVES=1"], "sim/run.py --board rfsoc4x2 --waves"),
         (["sim", "WAVES=0"], "sim/run.py --board rfsoc4x2"),
+        (["sim", "RTL=1", "WAVES=1"], "sim/run.py --board rfsoc4x2 --rtl --waves"),
         (["train"], "-m venom_hw.train --preset ptsi"),
         (["train", "PRESET=inhf", "OUT=o"], "-m venom_hw.train --preset inhf --out o"),
         (["train", "DATA=d", "OUT=o"], "-m venom_hw.train --data d --out o"),

@@ -16,7 +16,7 @@ from venom_hw.atomic import write_atomically
 from venom_hw.boards import Board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import Project, render_project
-from venom_hw.codegen.rtl.project import RtlProject, render_rtl
+from venom_hw.codegen.rtl.project import CHART, RtlProject, render_rtl
 from venom_hw.codegen.stimulus import Pulse, Stimulus, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
 from venom_hw.datapath.golden import Golden, WindowResult
@@ -99,7 +99,7 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
             "rtl_render",
             "scheduling the pipeline and writing the SystemVerilog",
             lambda: render_rtl(
-                datapath, options.board, out / "rtl", channels=options.channels, name=files.name
+                datapath, options.board, out / "rtl", channels=options.channels, name=files.name, chart=True
             ),
         )
     windows = phase("stimuli", f"making {options.windows:,} windows", lambda: make_windows(options, datapath))
@@ -287,6 +287,7 @@ def make_report(
             "datapath": shown(datapath_file, options.out),
             "project": shown(project.folder, options.out),
             "rtl": None if rtl is None else shown(rtl.folder, options.out),
+            "chart": None if rtl is None else shown(rtl.folder / CHART, options.out),
             "written": sorted(
                 shown(p, options.out) for p in project.folder.rglob("*") if p.is_file() and "build" not in p.parts[-3:]
             ),

@@ -81,8 +81,6 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
     if "rate_hz" not in window:
         return report
     seconds = m["max_steps"] / window["rate_hz"]
-    loss = dead_time(project.channels, PHOTON_RATE, seconds)
-    report["continuous"] |= {"photons_per_second": PHOTON_RATE, "recorded": round(loss.recorded, 4)}
     spacing = int(clock_hz // window["rate_hz"])
     slots = most_slots(board.pixels, spacing, m["revisit"], interval=m["interval"])
     if slots >= 1:
@@ -95,6 +93,7 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
             "recorded": round(loss.recorded, 4),
             "own_window": round(loss.own_window, 4),
             "refused": round(loss.refused, 6),
+            "recorded_with_a_window_each": round(dead_time(board.pixels, PHOTON_RATE, seconds).recorded, 4),
         }
     return report
 

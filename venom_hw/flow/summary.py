@@ -46,12 +46,13 @@ def rtl_table(rtl: dict) -> str:
         (f"places for results; needed by {rtl['channels']:,} windows at once: {rtl['continuous']['fifo_needed']}",
          rtl["fifo_depth"]),
     ]  # fmt: skip
-    for name, about in (("continuous", "channels, back to back"), ("triggered", "channels, triggered")):
-        use = rtl.get(name, {})
-        if "recorded" in use:
-            count = use.get("channels", rtl["channels"])
-            photons = f"photons recorded of {use['photons_per_second']:,.0f} a second and pixel"
-            rows.append((f"{photons}, {count:,} {about}", f"{use['recorded']:.1%}"))
+    if "triggered" in rtl:
+        t = rtl["triggered"]
+        photons = f"photons recorded of {t['photons_per_second']:,.0f} a second and pixel, {t['channels']:,} triggered"
+        rows += [
+            (f"{photons} channels, {t['windows_at_once']:,} windows at once", f"{t['recorded']:.1%}"),
+            ("  the same with a window open for each channel at any time", f"{t['recorded_with_a_window_each']:.1%}"),
+        ]
     return text_table((f"RTL: a sample every {rate}", "amount"), rows)
 
 
@@ -91,7 +92,7 @@ def summary(report: dict, out: Path) -> str:
     lines += [rtl_table(report["rtl"]), ""] if report["rtl"] else []
     lines += [estimates, ""]
     lines += [f"saturated values, {name}: {saturated(counts)}" for name, counts in report["saturations"].items()]
-    rtl = f"{out / 'rtl'} (SystemVerilog), " if report["rtl"] else ""
+    rtl = f"{out / 'rtl'} (SystemVerilog, stages.svg), " if report["rtl"] else ""
     lines += [
         f"wrote {out / 'hls'} (Vitis HLS project: {len(report['files']['written'])} files), {rtl}{out / 'datapath'}, "
         f"{out / 'report.json'}",

@@ -12,6 +12,7 @@ import jinja2
 from venom_hw.atomic import write_atomically
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.hls_project import OUTPUTS, check_ports, state_entry
+from venom_hw.codegen.rtl.chart import draw_chart
 from venom_hw.codegen.rtl.emit import render_pipeline
 from venom_hw.codegen.rtl.engine import Engine, plan_engine
 from venom_hw.codegen.rtl.engine_files import TEMPLATES, engine_files
@@ -26,6 +27,8 @@ from venom_hw.datapath.passes.loadable import Loadable, loadable_head, loadable_
 MANIFEST_FORMAT = "venom-hw/rtl-project/1"
 CALIBRATIONS = ("auto", "loadable", "constant")
 HEADS = ("serial", "parallel")
+CHART = "stages.svg"
+INTERVALS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def render_rtl(
     fifo_depth: int | None = None,
     strategies: Strategies | None = None,
     calibration: str = "auto",
+    chart: bool = False,
 ) -> RtlProject:
     """Write the RTL of a datapath for a board.
 
@@ -125,6 +129,7 @@ def render_rtl(
         strategies: how operations are lowered.
         calibration: "loadable" (affine and energy scale of every channel through AXI4-Lite), "constant", or "auto":
             loadable where the network begins with an affine or ends with gain and offset.
+        chart: draw the step's stages over the clocks too, `stages.svg`.
 
     Raises:
         CodegenError: the datapath does not have the contract's ports, or a number makes no sense.
@@ -134,6 +139,8 @@ def render_rtl(
         raise CodegenError(f"calibration {calibration!r}; one of {', '.join(CALIBRATIONS)}")
     if head not in HEADS:
         raise CodegenError(f"head {head!r}; one of {', '.join(HEADS)}")
+    if interval not in INTERVALS:
+        raise CodegenError(f"interval {interval}: one of {', '.join(map(str, INTERVALS))} clocks a sample")
     if channels is None:
         rate = (meta.get("window") or {}).get("rate_hz")
         if rate is None:
@@ -156,7 +163,10 @@ def render_rtl(
         step_graph, step, unit, channels=channels, revisit=revisit, fifo_depth=fifo_depth,
         loadable=step_loaded, head_loadable=head_loaded,
     )  # fmt: skip
-    return write_rtl(datapath, board, engine, Path(out), name=name, banner=banner, head=head)
+    project = write_rtl(datapath, board, engine, Path(out), name=name, banner=banner, head=head)
+    if chart:
+        draw_chart(step, project.folder / CHART, states=dict(step_graph.states))
+    return project
 
 
 def write_rtl(
