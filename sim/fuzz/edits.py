@@ -26,9 +26,8 @@ def graph_edits(graph: Graph, name: str) -> Iterator[Edit]:
 
 def _replacements(graph: Graph, node: Node) -> Iterator[Edit]:
     """Something simpler in the node's place: one of its operands, a constant, the sample in the node's own type."""
-    for operand in node.inputs:
-        if graph[operand].shape == node.shape:
-            yield lambda d, old=node.name, new=operand: d.redirect(old, new)
+    for operand in node.inputs:  # often of another shape: whether the result is sound, `Draft.build` finds out
+        yield lambda d, old=node.name, new=operand: d.redirect(old, new)
     if node.op not in ("constant", "state"):
         yield lambda d: d.make_constant(node.name, 0)
         yield lambda d: d.make_constant(node.name, np.clip(node.type.hi // 3, 0, 1 << 40))
