@@ -45,7 +45,7 @@ def test_saturation_costs_where_the_bounds_leave_it_something_to_do():
     free = build(lambda b, x: b.requantise(x, FixedType(True, 8, 0)))
     assert free.luts == 0
     narrow = build(lambda b, x: b.requantise(x, FixedType(True, 6, 0)))
-    assert narrow.lut["saturation"] == 4 * (6 + 1) and narrow.lut["rounding"] == 0
+    assert narrow.lut["saturation"] == 4 * 2 and narrow.lut["rounding"] == 0
 
 
 def test_floor_is_free_and_half_even_is_not():

@@ -1,8 +1,9 @@
 """Area of a step graph, estimated from its operations in a second: what a recipe's bits cost, before any synthesis.
 
-LUTs are counted as one for each bit of an adder, of a saturation and of an unfolded rounding; constant matrices are
-solved as adder graphs by alkaid, at one LUT for each bit of an adder.  Not counted: delay lines, control, the head.
-The numbers rank recipes; those to quote come from synthesis (``python -m venom_hw.synth``).
+LUTs are counted as one for each bit of an adder and of a rounding that no adder takes along, and as the two conditions
+of a saturation (the limit itself is set and reset of the register); constant matrices are solved as adder graphs by
+alkaid, at one LUT for each bit of an adder.  Not counted: delay lines, control, the head.  The numbers rank recipes;
+those to quote come from synthesis (``python -m venom_hw.synth``).
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def _requantise(graph: Graph, node: Node, area: Area) -> None:
     lo, hi = (np.array([int(x) >> d if d >= 0 else int(x) << -d for x, d in p], object) for p in pairs)
     outside = (lo < node.type.lo) | (hi > node.type.hi)
     above = np.maximum(_span(lo, hi) - node.type.width, 0)
-    area.add("saturation", node.name, float((outside * (node.type.width + np.ceil(above / 5))).sum()))
+    area.add("saturation", node.name, float((outside * 2 * np.ceil((above + 1) / 6)).sum()))
     if node.attrs.get("rounding") == "half_even":
         rounded = drop.ravel() > 0
         carry = rounded & ~_half_is_free(graph, node, drop)
