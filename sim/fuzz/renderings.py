@@ -103,16 +103,17 @@ def rtl(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
     vectors = write_vectors(
         folder / "rtl.bin", stimulus, reference(case.datapath, stimulus), max_steps=max_steps
     )
-    program = workshop.verilate(
+    simulation = workshop.verilate(
         [SIM_FOLDER / "state_trace.sv", *project.sources],
         project.top,
         MAIN,
         folder / "engine",
         macros=replay_macros(project),
     )
-    result = run_replay(project, program, [vectors], timeout=SECONDS)
+    result = run_replay(project, simulation.program, [vectors], timeout=SECONDS)
     if result.mismatches:
         return Difference("rtl", str(result), result.first["tensor"])
+    simulation.demand_silence()
     return None
 
 
@@ -141,12 +142,15 @@ def _pipeline(rendering: str, graph, vectors, prefix: str, case: FuzzCase, folde
     )
     sources = pipeline_sim.write(pipeline, folder)
     pipeline_sim.write_ports(pipeline, folder)
-    program = workshop.verilate(
+    simulation = workshop.verilate(
         sources, pipeline.name, pipeline_sim.MAIN, folder, macros=pipeline_sim.macros(pipeline)
     )
-    found = pipeline_sim.run_program(pipeline, program, folder, vectors.inputs, timeout=SECONDS)
+    found = pipeline_sim.run_program(pipeline, simulation.program, folder, vectors.inputs, timeout=SECONDS)
     found |= {state: found[following] for state, following in graph.states}
-    return vectors.compare(rendering, found, prefix)
+    difference = vectors.compare(rendering, found, prefix)
+    if difference is None:
+        simulation.demand_silence()
+    return difference
 
 
 @cache

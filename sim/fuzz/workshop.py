@@ -10,6 +10,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -21,15 +22,15 @@ HLS_HEADERS = ("ap_fixed.h", "ap_int.h", "ap_axi_sdata.h", "hls_stream.h", "stdi
                "string", "vector")  # fmt: skip
 HLS_FLAGS = ("-O0", *(flag for flag in FLAGS if not flag.startswith("-O")))
 RUNTIME = ("verilated", "verilated_dpi", "verilated_threads")
-LINT = ("-Wall", "--x-initial", "unique", "--no-timing")
-"""Options of every verilation: a warning is an error, registers and memories start with random bits."""
+LINT = ("-Wall", "-Wno-fatal", "--x-initial", "unique", "--no-timing")
+"""Options of every verilation: all warnings, registers and memories start with random bits."""
 RTL_FLAGS = ("-std=gnu++17", "-O0", "-w")
 SECONDS = 300
 """After which a compiler or a simulation is taken for stuck."""
 
 
 def call(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """Run a program; its output.
+    """Run a program; all that it prints.
 
     Raises:
         FuzzError: it failed, or did not end; the head of its output is quoted.
@@ -43,7 +44,24 @@ def call(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = N
     if done.returncode:
         text = (done.stderr + done.stdout).replace(f"{cwd}{os.sep}", "")
         raise FuzzError(f"{Path(command[0]).name} failed:\n" + "\n".join(text.strip().splitlines()[:20]))
-    return done.stdout
+    return done.stdout + done.stderr
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A compiled simulation, and what Verilator said of the RTL."""
+
+    program: Path
+    warnings: str
+
+    def demand_silence(self) -> None:
+        """Called after the comparison: a wrong value says more than a warning.
+
+        Raises:
+            FuzzError: Verilator warned.
+        """
+        if self.warnings:
+            raise FuzzError(f"verilator warns:\n{self.warnings}")
 
 
 class Workshop:
@@ -102,7 +120,7 @@ class Workshop:
         folder: Path,
         *,
         macros: Mapping[str, object] | None = None,
-    ) -> Path:
+    ) -> Simulation:
         """A simulation program of RTL and a C++ main, which finds the model as Vtop in Vtop.h.
 
         Args:
@@ -111,12 +129,13 @@ class Workshop:
             macros: of the C++.
 
         Raises:
-            FuzzError: Verilator warns or fails, or the compiler fails.
+            FuzzError: Verilator or the compiler fails.
         """
         folder.mkdir(parents=True, exist_ok=True)
         made = folder / "verilated"
         command = ["verilator", "--cc", *LINT, "--top-module", top, "--prefix", "Vtop", "-Mdir", str(made)]
-        call([*command, *map(str, sources)], cwd=folder, env=self.verilator)
+        said = call([*command, *map(str, sources)], cwd=folder, env=self.verilator).splitlines()
+        said = [line for line in said if not line.startswith("- ")]  # its report
         macros = macros or {}  # of the main alone: the model's own names may be the same
         lines = [f"#define {name} {value}" for name, value in macros.items()] + [f'#include "{main}"']
         lines += [f"#undef {name}" for name in macros]
@@ -126,7 +145,7 @@ class Workshop:
         program = folder / "Vtop"
         command = [*self.rtl_command, "-I", str(folder), "-I", str(made), str(whole), *self.rtl_objects]
         call([*command, "-lpthread", "-o", str(program)], cwd=folder)
-        return program
+        return Simulation(program, "\n".join(said[:20]).replace(f"{folder}{os.sep}", ""))
 
     def prepare(self, *, rtl: bool) -> Workshop:
         """Make everything now, before several processes want it at once."""
