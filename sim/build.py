@@ -166,7 +166,13 @@ def _fingerprint(device: Device, waves: bool) -> str:
 
 
 def simulate(
-    device: Device, built: Path, cases: Sequence[Path], folder: Path, *, waves: bool = False
+    device: Device,
+    built: Path,
+    cases: Sequence[Path],
+    folder: Path,
+    *,
+    waves: bool = False,
+    test_module: str = "sim.bench",
 ) -> list[dict]:
     """Run the bench on the cases; each one's report.
 
@@ -174,6 +180,7 @@ def simulate(
         built: the folder that `build` returned; with `waves`, built with waves.
         cases: case files (`sim.case.save_case`); each gets a JSON of the same name in `folder`.
         folder: working directory of the simulation: log, results, dump.vcd.
+        test_module: the cocotb tests; others than the bench's own write the same reports.
 
     Raises:
         BenchError: the simulation ended without a report for a case (a crash; the log's end is in the message).
@@ -190,7 +197,7 @@ def simulate(
     variables = {BENCH_VARIABLE: json.dumps(bench), "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING")}
     with environment(**variables), contextlib.suppress(SystemExit, RuntimeError):
         _runner().test(
-            test_module="sim.bench",
+            test_module=test_module,
             hdl_toplevel=device.toplevel,
             hdl_toplevel_lang="verilog",
             build_dir=Path(built).resolve(),

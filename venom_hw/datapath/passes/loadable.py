@@ -44,7 +44,8 @@ def loadable_step(graph: Graph) -> tuple[Graph, tuple[Loadable, ...]]:
     type_ = FixedType.from_dict(product.attrs["weights_type"])
     frac = np.asarray(type_.frac)
     by_row = type_ if frac.ndim == 0 else replace(type_, frac=frac.reshape(-1, 1))
-    made = [Loadable(f"{product.name}_weights", weights.shape, by_row, weights)]
+    names = {word: _fresh(graph, f"{product.name}_{word}") for word in ("weights", "row", "terms")}
+    made = [Loadable(names["weights"], weights.shape, by_row, weights)]
     bias = _added_constant(graph, product.name)
     if bias is not None:
         made.append(_of_constant(graph, bias))
@@ -53,8 +54,8 @@ def loadable_step(graph: Graph) -> tuple[Graph, tuple[Loadable, ...]]:
         builder.stage = node.stage
         if node.name == product.name:
             rows = builder.input(made[0].name, made[0].shape, made[0].type)
-            terms = builder.mul(builder.reshape(sample.name, (1, weights.shape[1])), rows)
-            builder.reduce(terms, 1, name=product.name)
+            row = builder.reshape(sample.name, (1, weights.shape[1]), name=names["row"])
+            builder.reduce(builder.mul(row, rows, name=names["terms"]), 1, name=product.name)
         elif bias is not None and node.name == bias.name:
             builder.input(bias.name, made[1].shape, made[1].type)
         else:
@@ -86,6 +87,12 @@ def loadable_head(graph: Graph, output: str = "energy") -> tuple[Graph, tuple[Lo
         else:
             builder.readd(each)
     return _built(builder, graph), tuple(made.values())
+
+
+def _fresh(graph: Graph, name: str) -> str:
+    while name in graph.by_name:
+        name += "_"
+    return name
 
 
 def _affine(graph: Graph) -> Node | None:
