@@ -30,7 +30,7 @@ preset_flag = $(if $(DATA)$(findstring --resume,$(ARGS)),,--preset $(PRESET))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup hls sim test test-full golden bench train quantize lint clean tools
+.PHONY: help setup hls sim synth test test-full golden bench train quantize lint clean tools
 
 help: ## This list
 	@echo "VENOM-HW: trained VENOM networks as bit-exact gateware"
@@ -38,8 +38,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
-	@echo "  MODEL=...  hls, sim, golden: ptsi, inhf or a folder that quantize wrote (default ptsi); quantize: a float model"
-	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where hls, train and quantize write"
+	@echo "  MODEL=...  hls, sim, synth, golden: ptsi, inhf or a folder of quantize (default ptsi); quantize: a float model"
+	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where hls, synth, train and quantize write"
 	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1, RTL=1 (sim)    ARGS=\"...\" goes to the command as it is"
 
 hls: setup tools ## Generate HLS project and RTL of BOARD and prove them bit for bit (MODEL= DATA=)
@@ -47,6 +47,9 @@ hls: setup tools ## Generate HLS project and RTL of BOARD and prove them bit for
 
 sim: setup tools ## Run the generated C++ (RTL=1: SystemVerilog) under cocotb and Verilator (BOARD= MODEL= WAVES=1)
 	$(PY) sim/run.py --board $(BOARD) $(model_flag) $(if $(filter-out 0,$(RTL)),--rtl) $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
+
+synth: setup ## Area and logic depth of the RTL by Yosys, against BOARD (MODEL= OUT=)
+	$(PY) -m venom_hw.synth --board $(BOARD) $(model_flag) $(out_flag) $(ARGS)
 
 test: setup tools ## Run the tests, without those marked slow
 	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

@@ -21,6 +21,7 @@ ARROWS = {
     "quantize": {"model", "detector", "train", "interchange", "datapath"},
     "interchange": {"datapath"},
     "codegen": {"datapath", "boards"},
+    "synthesis": {"datapath", "codegen", "boards"},
     "flow": {"model", "detector", "interchange", "datapath", "codegen", "boards"},
 }
 # Small modules without imports of the project, open to every room.
@@ -32,6 +33,7 @@ FOREIGN = {
     "model": {"onnx", "qonnx", "brevitas", "jinja2"},
     "codegen": {"torch", "onnx", "qonnx", "brevitas"},
     "interchange": {"jinja2"},
+    "synthesis": {"torch", "onnx", "qonnx", "brevitas"},
 }
 
 
@@ -167,7 +169,7 @@ def test_every_requirement_is_pinned_in_the_constraints():
     assert pinned["torch"] == "2.13.0"
 
 
-TARGETS = ["hls", "sim", "test", "test-full", "golden", "bench", "train", "quantize", "lint", "clean"]
+TARGETS = ["hls", "sim", "synth", "test", "test-full", "golden", "bench", "train", "quantize", "lint", "clean"]
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -192,6 +194,9 @@ def test_make_help_lists_every_target():
     [
         (["hls"], "-m venom_hw.hls --board rfsoc4x2"),
         (["hls", "BOARD=zcu111", "MODEL=m.safetensors"], "-m venom_hw.hls --board zcu111 --model m.safetensors"),
+        (["synth"], "-m venom_hw.synth --board rfsoc4x2"),
+        (["synth", "MODEL=inhf", "OUT=o", "ARGS=--no-alkaid"],
+         "-m venom_hw.synth --board rfsoc4x2 --model inhf --out o --no-alkaid"),
         (["sim", "WAVES=1"], "sim/run.py --board rfsoc4x2 --waves"),
         (["sim", "WAVES=0"], "sim/run.py --board rfsoc4x2"),
         (["sim", "RTL=1", "WAVES=1"], "sim/run.py --board rfsoc4x2 --rtl --waves"),

@@ -9,9 +9,14 @@ module adders (
   end
 endmodule
 
+(* use_dsp = "no" *)
+module soft_product (input logic [7:0] a, b, output logic [15:0] p);
+  assign p = a * b;
+endmodule
+
 module products (
     input logic clk, input logic signed [15:0] x, input logic [7:0] g, output logic signed [24:0] p,
-    output logic [15:0] q
+    output logic [15:0] q, r
 );
   logic signed [15:0] x_1;
   logic [7:0] g_1;
@@ -24,7 +29,10 @@ module products (
     p      <= wide;
     narrow <= g_1 * g_1;
     q      <= narrow;
+    r      <= r_0;
   end
+  logic [15:0] r_0;
+  soft_product i_soft (.a(x_1[7:0]), .b(g_1), .p(r_0));
 endmodule
 
 module tables (
@@ -107,11 +115,11 @@ endmodule
 module sites (
     input logic clk, write, fresh, input logic signed [15:0] x, y, z, input logic [71:0] d,
     output logic signed [16:0] sum, output logic signed [17:0] total, output logic signed [24:0] p,
-    output logic [15:0] q, late, later, output logic [63:0] wide, output logic [11:0] one, two,
+    output logic [15:0] q, r, late, later, output logic [63:0] wide, output logic [11:0] one, two,
     output logic [7:0] small, output logic [71:0] state, waiting, output logic parity
 );
   adders i_adders (.clk, .a(x), .b(y), .c(z), .sum, .total);
-  products i_products (.clk, .x, .g(y[7:0]), .p, .q);
+  products i_products (.clk, .x, .g(y[7:0]), .p, .q, .r);
   tables i_tables (.clk, .a(x[9:0]), .b(y[11:0]), .c(z[11:0]), .wide, .one, .two);
   lut_table i_lut_table (.clk, .a(x[5:0]), .d(small));
   state_memory i_state (.clk, .write, .fresh, .to(x[8:0]), .from(y[8:0]), .d, .q(state));

@@ -27,6 +27,9 @@ RECIPE = 1
 """Counts up when the commands of `commands` change: what was kept is then worth nothing."""
 BATCH = 200_000
 """Bytes of units' text that one Yosys process takes, if it is not one larger unit."""
+SOFT = "soft"
+"""xcup without hard blocks, of which pyosys has only black boxes: a netlist that can be simulated."""
+_OPTIONS = {"xcup": " -uram", "xc7": "", SOFT: " -nodsp -nobram"}
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,29 @@ def synthesise(
     if family not in FAMILIES:
         raise SynthesisError(f"family {family!r}; expected one of {', '.join(FAMILIES)}")
     design = cut(sources, top, work, keep=keep, dissolve=dissolve)
+    files, seconds = map_design(design, work, family, cache=cache, jobs=jobs, progress=progress)
+    return examine(design, files, timed=family == "xcup", seconds=seconds)
+
+
+def map_design(
+    design: Design,
+    work: Path,
+    family: str,
+    *,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> tuple[dict[str, Path], dict[str, float]]:
+    """The netlist of every unit, and the seconds of those that were not in the cache.
+
+    Raises:
+        SynthesisError: Yosys stopped.
+    """
     cache = cache or work / "cache"
+    ending = ".v" if family == SOFT else ".json.gz"
     cache.mkdir(parents=True, exist_ok=True)
     order = design.bottom_up()
-    files = {name: cache / f"{_key(design.units[name], family)}.json.gz" for name in order}
+    files = {name: cache / f"{_key(design.units[name], family)}{ending}" for name in order}
     missing = [name for name in order if not files[name].exists()]
     seconds: dict[str, float] = {}
     with (
@@ -106,7 +128,7 @@ def synthesise(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return examine(design, files, timed=family == "xcup", seconds=seconds)
+    return files, seconds
 
 
 def examine(
@@ -146,6 +168,8 @@ def map_units(
 ) -> float:
     """Synthesise some units, what they instantiate black boxes; their netlists go to `targets`. Returns seconds.
 
+    The netlists are JSON without the contents of memories, or, of family SOFT, Verilog.
+
     Raises:
         SynthesisError: Yosys stopped.
     """
@@ -153,6 +177,9 @@ def map_units(
     start = time.perf_counter()
     run_yosys(commands(design, names, family), folder, "map")
     for name in names:
+        if family == SOFT:
+            write_atomically(targets[name], (folder / f"{name}.v").read_bytes())
+            continue
         module = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["modules"][name]
         for cell in module["cells"].values():  # contents of memories: not needed here, and large
             cell.pop("parameters", None)
@@ -164,19 +191,23 @@ def map_units(
 
 def commands(design: Design, names: Sequence[str], family: str) -> list[str]:
     """What Yosys does with some units. No top: each is mapped by itself."""
-    synth = f"synth_xilinx -family {family} -noiopad -noclkbuf" + (" -uram" if family == "xcup" else "")
+    synth = f"synth_xilinx -family {'xcup' if family == SOFT else family} -noiopad -noclkbuf{_OPTIONS[family]}"
+    write, ending = ("write_verilog -noattr", "v") if family == SOFT else ("write_json", "json")
     writes = []
     for name in names:
-        writes += [f"select {name}", f"write_json -selected {name}.json", "select -clear"]
+        writes += [f"select {name}", f"{write} -selected {name}.{ending}", "select -clear"]
+    # what asks for a block is given none
+    without = ["setattr -unset ram_style *", "setattr -unset rom_style *"] if family == SOFT else []
     return [
         "read_verilog -lib -specify +/xilinx/cells_sim.v",
         "read_verilog -lib +/xilinx/cells_xtra.v",
         f'read_rtlil "{design.stubs.resolve()}"',
         *(f"delete {name}" for name in names),
         *(f'read_rtlil "{design.units[name].text.resolve()}"' for name in names),
+        *without,
         f"{synth} -run prepare:map_dsp",
-        # Yosys does not know use_dsp = no: such products are hidden from the mapping to DSP blocks
-        "chtype -set $__soft_mul a:use_dsp=no %ci4:+$dff[Q,D]:+$mul[Y] t:$mul %i",
+        # hidden from the mapping to DSP blocks, by the name that Yosys itself uses for what it leaves over
+        "chtype -set $__soft_mul t:$mul a:use_dsp=no %i",
         f"{synth} -run map_dsp:",
         *writes,
     ]

@@ -97,6 +97,9 @@ def cut(
             "setattr -set rom_style \"logic\" a:rom_style=distributed",
             "setattr -mod -unset src *",
             "setattr -unset src *",
+            # nor use_dsp = no of a module or of the register behind a product: the product itself is marked
+            "setattr -set use_dsp \"no\" A:use_dsp=no/t:$mul",
+            "setattr -set use_dsp \"no\" a:use_dsp=no %ci4:+$dff[Q,D]:+$mul[Y] t:$mul %i",
             "tee -q -o stat.json stat -json",
             "write_rtlil elaborated.il",
         ],
