@@ -253,7 +253,7 @@ MUTATIONS = [  # an expression, and what it becomes
     ("!early_3 && open_3;", "1'b0"),
     ("count_3[lane] == '0;", "1'b0"),
     ("SLOT_BITS'(ended_5)", "'0"),
-    ("lanes_left & (lanes_left - 1'b1);", "'0"),
+    ("take_hand ? waiting_more : left_more;", "1'b0"),
     ("cleared ? {warm_4, finished_4} : '0;", "'1"),
 ]
 

@@ -170,13 +170,13 @@ def test_files_that_do_not_fit_are_refused(tiny, project, program, tmp_path):
         run_replay(project, program, [short])
 
 
-def soak(model, total, folder, *, optimise):
+def soak(model, total, folder):
     """A shipped model with all 2,048 channels: pulses and windows at the rails, until `total` samples are through."""
     files = find_model(model)
     datapath = import_venom(files.step, files.head)
     project = render_rtl(datapath, load_board("rfsoc4x2"), folder / "rtl", channels=2048, name=model)
     windows = check_windows(datapath, 400, folder=folder / "pulses", seed=7)
-    program = build_replay(project, folder / "built", optimise=optimise)
+    program = build_replay(project, folder / "built")
     result = replay(
         project, datapath, folder, long_run(project, windows.samples, windows.lengths, total), program=program
     )
@@ -186,11 +186,11 @@ def soak(model, total, folder, *, optimise):
 
 
 def test_short_soak_of_a_shipped_model(tmp_path):
-    soak("ptsi", 10_000, tmp_path, optimise="-O0")
+    soak("ptsi", 10_000, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["ptsi", "inhf"])
 def test_soak_of_a_million_samples(tmp_path, model):
-    result = soak(model, 1_000_000, tmp_path, optimise="-O2")
+    result = soak(model, 1_000_000, tmp_path)
     print(result)
