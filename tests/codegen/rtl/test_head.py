@@ -136,7 +136,7 @@ def differs(bench, values, channels, wait_out, expected) -> bool:
 def test_an_interval_that_cannot_be_kept_is_refused():
     with pytest.raises(CodegenError, match="'a1_product'.*take at least 32 clocks.*interval of 31"):
         render_head(head_of("ptsi"), interval=31)
-    with pytest.raises(CodegenError, match="reading a window takes 17 clocks"):
+    with pytest.raises(CodegenError, match="reading a window takes 18 clocks"):
         render_head(head_of("ptsi"), interval=16)
 
 

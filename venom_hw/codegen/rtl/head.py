@@ -18,8 +18,10 @@ from venom_hw.codegen.names import Names
 from venom_hw.codegen.rtl.emit import render_pipeline
 from venom_hw.codegen.rtl.head_cut import PHASE, Cut, Stream, cut, element_graph
 from venom_hw.codegen.rtl.head_schedule import (
+    CHOICE,
     MatrixSchedule,
     bits_for,
+    entry_delay,
     memory_text,
     next_power,
     period_of,
@@ -111,12 +113,12 @@ class _Head:
 
     def render(self) -> HeadUnit:
         self.inputs = self._inputs()
-        streams, clocks = [], [k + 1 for k in range(self.parts.streams[0].length)]
+        streams, clocks = [], [k + entry_delay(self.parts) for k in range(self.parts.streams[0].length)]
         for i, stream in enumerate(self.parts.streams):
             context, clocks = self._stream(i, stream, clocks)
             streams.append(context)
         tail, outputs, done = self._tail(clocks)
-        places = next_power(-(-(done + 3) // self.period) + 2)
+        places = next_power(-(-(done + 3) // self.period) + 2)  # two more than are on their way: a consumer may pause
         frames = done // self.period
         about = "matrices on " + ", ".join(f"{share(p, self.period).lanes}" for p in self.parts.products) + " lanes"
         given = {
@@ -127,16 +129,30 @@ class _Head:
             "inputs": self.inputs, "sums_bits": sum(i["bits"] for i in self.inputs), "streams": streams, "tail": tail,
             "outputs": outputs, "results": [o["result"] for o in reversed(outputs)], "groups": self.groups,
         }  # fmt: skip
-        for part in (*streams, *self.groups):
-            part["frame_slice"] = self._frame_slice(part["own_frame_bits"])
+        for group in self.groups:
+            group["frame_slice"] = self._slice(group["own_frame_bits"], self.frame_bits)
+        given["late"] = self._late(streams)
         self.files[f"{self.name}.sv"] = _template("head").render(**given)
         self.stats |= {"places": places, "frames": frames, "interval": self.period}
         bits = {i["name"]: i["bits"] for i in self.inputs}
-        latency = self.period + done + 1
+        latency = self.period + done + 2
         return HeadUnit(self.files, self.period, latency, bits, self.name, about, self.stats)
 
-    def _frame_slice(self, bits: int) -> str:
-        return "" if bits == self.frame_bits else f"[{bits - 1}:0]"
+    @staticmethod
+    def _slice(bits: int, of: int) -> str:
+        return "" if bits == of else f"[{bits - 1}:0]"
+
+    def _late(self, streams: list[dict]) -> list[dict]:
+        """The copies of phase and frame, each as wide as its own user and those behind it need."""
+        copies, before = [], self.frame_bits
+        for n in range(1, streams[-1]["late"] + 1):
+            bits = max(s["own_frame_bits"] for s in streams if s["late"] >= n)
+            last = f"_{n - 1}" if n > 1 else ""
+            copies.append({"n": n, "bits": bits, "last": last, "slice": self._slice(bits, before)})
+            before = bits
+        for s in streams:
+            s["frame_slice"] = self._slice(s["own_frame_bits"], copies[s["late"] - 1]["bits"])
+        return copies
 
     # ---- what comes in
 
@@ -191,11 +207,13 @@ class _Head:
     def _stream(self, index: int, stream: Stream, clocks: list[int]) -> tuple[dict, list[int]]:
         """A stream whose elements enter in `clocks`, with its matrix; and the clocks of the matrix's rows."""
         product, sharing = self.parts.products[index], share(self.parts.products[index], self.period)
-        elements = element_graph(self.graph, stream, [c % self.period for c in clocks], self.period)
+        late = 2 * index  # the phase follows the data: every part has registers of its own for it
+        elements = element_graph(self.graph, stream, [(c - late) % self.period for c in clocks], self.period)
         pipeline = self._pipeline(elements, self.ident(stream.name))
         signals, registers = self._feeds(index, stream, clocks)
+        signals[PHASE] = f"phase_{late}" if late else "phase"
         arriving = [clock + pipeline.outputs[stream.result.name].clock for clock in clocks]
-        schedule = MatrixSchedule(product, sharing, self.period, tuple(arriving))
+        schedule = MatrixSchedule(product, sharing, self.period, tuple(arriving), late + 1)
         self.frame_bits = max(self.frame_bits, schedule.frame_bits)
         out = pipeline.outputs[stream.result.name]
         result, total = self.ident(stream.result.name), self.ident(product.name)
@@ -211,7 +229,7 @@ class _Head:
             "sum": {"declared": declared(product.type.width, product.type.signed), "ident": total,
                     "note": note_of(self.graph[product.name].type)},
             "sum_clocks": _spans(schedule.rows), "matrix": matrix, "matrix_in": result, "matrix_out": total,
-            "own_frame_bits": schedule.frame_bits,
+            "own_frame_bits": schedule.frame_bits, "late": schedule.late,
         }  # fmt: skip
         self.stats["multipliers_serial"] += sharing.lanes
         self.stats[f"lanes_{product.name}"] = sharing.lanes
@@ -219,27 +237,31 @@ class _Head:
 
     def _feeds(self, index: int, stream: Stream, clocks: list[int]) -> tuple[dict[str, str], list[dict]]:
         """What drives each input of a stream's pipeline, and the registers between."""
-        signals = {PHASE: "phase"}
+        signals: dict[str, str] = {}
         if stream.source is not None:
             total = self.ident(stream.source.name)
             signals |= {stream.source.name: total, f"{stream.source.name}_row": total}
             word = f"{stream.name}_input"
             return signals | self._from_memory(stream.inputs, word, clocks[0], clocks[-1]), []
-        registers = []
-        for node in stream.inputs:
-            given, ident = self._input(node.name), self.ident(f"{node.name}_element")
-            value, width = given["source"], node.type.width
-            if node in stream.vectors:
-                select = bits_for(stream.length)
-                phase = "phase" if select == self.phase_bits else f"phase[{select - 1}:0]"
-                value = f"{self.ident(f'{node.name}_elements')}[{phase}]"
-            registers.append(
-                {"declared": declared(width, node.type.signed), "ident": ident, "value": value, "note": str(node.type),
-                 "elements": f"[{stream.length - 1}:0][{width - 1}:0] {self.ident(f'{node.name}_elements')}"
-                 if node in stream.vectors else "", "source": given["source"]}
-            )  # fmt: skip
-            signals[node.name] = ident
-        return signals, registers
+        registers = [self._register(node, stream) for node in stream.inputs]
+        return signals | {r["name"]: r["ident"] for r in registers}, registers
+
+    def _register(self, node: Node, stream: Stream) -> dict:
+        """The register in front of the first stream: an element of a vector chosen by the phase, or a scalar."""
+        vector, width, source = node in stream.vectors, node.type.width, self._input(node.name)["source"]
+        groups = -(-stream.length // CHOICE) if stream.length > CHOICE and vector else 0
+        given = {
+            "name": node.name, "ident": self.ident(f"{node.name}_element"), "note": str(node.type), "width": width,
+            "declared": declared(width, node.type.signed), "source": source, "vector": vector, "groups": groups,
+        }  # fmt: skip
+        if vector:
+            given["elements"] = self.ident(f"{node.name}_elements")
+            given["count"] = groups * CHOICE or CHOICE
+            given["padding"] = (given["count"] - stream.length) * width
+        if groups:
+            given |= {"chosen": self.ident(f"{node.name}_chosen"), "group": self.ident(f"{node.name}_group")}
+            given["group_bits"] = bits_for(groups)
+        return given
 
     def _matrix(self, schedule: MatrixSchedule, module: str, x: str, y: str, out: PipelinePort) -> None:
         product, sharing = schedule.product, schedule.sharing

@@ -62,10 +62,19 @@ def share(product: MatrixVector, interval: int) -> Sharing:
     )
 
 
+CHOICE = 4
+"""Elements that one level of a multiplexer chooses from: a LUT has six inputs. A register follows each level."""
+
+
+def entry_delay(parts: Cut) -> int:
+    """Clocks from the clock of an element in the frame to the one in which it enters the first stream."""
+    return 2 if parts.streams[0].length > CHOICE else 1
+
+
 def reading_clocks(parts: Cut) -> int:
-    """Clocks for which a window's sums must stand still: one an element of the vectors that enter."""
-    stream = parts.streams[0]
-    return max(2, *[stream.length if stream.vectors else 1] * 2)
+    """Clocks for which a window's sums must stand still: one an element of the vectors that enter, and until scalars
+    were last taken from the port, one clock before the last element enters."""
+    return max(2, parts.streams[0].length - 1 + entry_delay(parts))
 
 
 def period_of(parts: Cut, interval: int) -> int:
@@ -86,12 +95,14 @@ class MatrixSchedule:
 
     Attributes:
         arrive: clock in which each element is on the module's input.
+        late: clocks by which the phase and the frame that the module sees lag behind.
     """
 
     product: MatrixVector
     sharing: Sharing
     period: int
     arrive: tuple[int, ...]
+    late: int = 0
 
     @cached_property
     def start(self) -> int:
@@ -127,11 +138,13 @@ class MatrixSchedule:
 
     @property
     def lane_bits(self) -> int:
-        return bits_for(self.sharing.lanes)
+        return bits_for(self.sharing.lanes) if self.sharing.lanes > 1 else 0
 
     def _row(self, clock: int) -> tuple[int, int]:
-        """Phase one clock before, whose word is in the registers in `clock`; and the window's age in frames then."""
-        return (clock - 1) % self.period, (clock - 1) // self.period % self.vectors
+        """Phase whose word leads to something in `clock`, and the window's age in frames where the word is used: the
+        word is read two clocks before, and stands in its register one clock before."""
+        clock -= self.late
+        return (clock - 2) % self.period, (clock - 1) // self.period % self.vectors
 
     def words(self) -> list[int]:
         """One word a phase: {first, lane, read age, read element, write age, write element, write}."""
@@ -164,7 +177,7 @@ class MatrixSchedule:
         for row in range(self.product.rows):
             group, lane = divmod(row, lanes)
             for k in range(self.product.columns):
-                words[(self.read(group, k) + lane) % self.period, lane] = int(self.product.weights[row, k])
+                words[(self.read(group, k) + lane - self.late) % self.period, lane] = int(self.product.weights[row, k])
         return [pack((int(w), width) for w in reversed(word)) for word in words]
 
     @property
