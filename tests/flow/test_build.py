@@ -31,6 +31,13 @@ def test_the_job_is_bit_exact_and_says_so(built):
     assert report["golden_engine"] in ("numpy", "native")
     assert report["board"] == "rfsoc4x2" and report["channels"] == 1024
     assert report["estimates"]["multipliers"]["variable"] > 0
+    rtl = report["rtl"]
+    assert rtl["channels"] == 1024 and rtl["revisit"] == max(rtl["distances"].values()) < 20
+    assert rtl["stages"] and rtl["register_bits"] > 1000 and rtl["latency"] > rtl["clocks"]["step_latency"]
+    assert rtl["fifo_depth"] >= rtl["continuous"]["fifo_needed"] > 0
+    assert 0 < rtl["triggered"]["recorded"] < rtl["triggered"]["recorded_with_a_window_each"] < 1
+    assert (out / report["files"]["chart"]).read_text().startswith("<?xml")
+    assert (out / report["files"]["rtl"] / "venom.sv").is_file()
     for name in ("hls/src/venom.cpp", "hls/hls_config.cfg", "hls/run_hls.tcl", "hls/tb/vectors.bin"):
         assert name in report["files"]["written"] and (out / name).is_file()
 
@@ -45,6 +52,15 @@ def test_what_the_user_reads(built, small_model, capsys):
     hls.main(["--model", str(small_model), "--out", str(out), "--windows", "8", "--no-bench"])
     text = capsys.readouterr().out
     assert "BIT EXACT" in text and "HLS C++, g++" in text and "report.json" in text
+    assert "RTL: a sample every clock" in text and "clocks between two samples of a channel (loop of" in text
+
+
+def test_without_rtl(small_model, tmp_path, capsys):
+    arguments = ["--model", str(small_model), "--out", str(tmp_path), "--windows", "8", "--no-bench", "--no-rtl"]
+    assert hls.main(arguments) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["rtl"] is None and report["files"]["rtl"] is None and not (tmp_path / "rtl").exists()
+    assert "RTL: a sample" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -86,7 +102,7 @@ def test_a_difference_turns_verdict_and_status(built, small_model, tmp_path, mon
     arguments = ["--model", str(small_model), "--out", str(tmp_path), "--windows", "20", "--no-bench"]
     assert hls.main(arguments) == 1
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["bit_exact"] is False and report["skipped"] == ["hls_cocotb"]
+    assert report["bit_exact"] is False and report["skipped"] == ["hls_cocotb", "rtl_verilator", "rtl_cocotb"]
     assert report["renderings"]["qonnx"]["mismatches"] == 0
     csim = report["renderings"]["hls_csim"]
     assert csim["mismatches"] > 0 and "channel" in csim["first"] and "expected" in csim["first"]
@@ -97,9 +113,40 @@ def test_a_difference_turns_verdict_and_status(built, small_model, tmp_path, mon
 def test_the_whole_job_with_the_bench(small_model, tmp_path):
     assert hls.main(["--model", str(small_model), "--out", str(tmp_path), "--windows", "12"]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    bench = report["renderings"]["hls_cocotb"]
     assert report["bit_exact"] is True and report["skipped"] == []
-    assert bench["mismatches"] == 0 and bench["windows"] > 50 and len(bench["scenarios"]) >= 10
+    for name in ("hls_cocotb", "rtl_cocotb"):
+        bench = report["renderings"][name]
+        assert bench["mismatches"] == 0 and bench["windows"] > 50 and len(bench["scenarios"]) >= 10
+    replayed = report["renderings"]["rtl_verilator"]
+    assert replayed["mismatches"] == 0 and replayed["windows"] == 12 and replayed["channels"] == 1024
+
+
+def test_a_wrong_table_in_the_rtl_is_found(small_model, tmp_path, monkeypatch, capsys):
+    """The RTL of a network with one other table entry: the replay says so, and the job fails."""
+    from venom_hw.flow import build as flow
+
+    def other(datapath):
+        key = datapath.step["xa"].attrs["entries"]
+        table = datapath.step.constants[key].copy()
+        table[len(table) // 2] += 1
+        return replace(datapath, step=replace(datapath.step, constants={**datapath.step.constants, key: table}))
+
+    rendered = flow.render_rtl
+    monkeypatch.setattr(flow, "render_rtl", lambda datapath, *args, **given: rendered(other(datapath), *args, **given))
+    for name in ("check_rtl_cocotb", "check_cocotb"):  # not what is tested here
+        monkeypatch.setattr(flow, name, lambda *args, name=name: _passed(name.replace("check_", "")))
+    assert hls.main(["--model", str(small_model), "--out", str(tmp_path), "--windows", "12"]) == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["bit_exact"] is False and report["renderings"]["hls_csim"]["mismatches"] == 0
+    replayed = report["renderings"]["rtl_verilator"]
+    assert replayed["mismatches"] > 0 and "channel" in replayed["first"]
+    assert "NOT BIT EXACT" in capsys.readouterr().out
+
+
+def _passed(name):
+    check = Check(name)
+    check.windows = 1
+    return check
 
 
 @pytest.fixture(scope="module")
