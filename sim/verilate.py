@@ -60,7 +60,7 @@ def verilate(
     stamp.unlink(missing_ok=True)
     # OPT_FAST is what verilated.mk compiles the model with, OPT_GLOBAL the library; both come after CFLAGS.
     environment = {**os.environ, **verilator_environment()}
-    environment["MAKEFLAGS"] += f" OPT_FAST={optimise} OPT_GLOBAL={optimise}"
+    environment["MAKEFLAGS"] += f" OPT_FAST={optimise} OPT_GLOBAL={optimise} OPT_SLOW=-O0"
     with open(log, "w") as stream:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     if done.returncode or not program.exists():

@@ -16,7 +16,14 @@ from sim.dispatcher import COUNTERS, EVENT, KINDS, build_dispatcher, dispatch, r
 from sim.toolchain import verilator_environment
 from venom_hw.boards import load_board
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.dispatcher import NAME, TRIGGERED, most_slots, render_dispatcher, render_triggered
+from venom_hw.codegen.rtl.dispatcher import (
+    NAME,
+    TRIGGERED,
+    most_slots,
+    render_dispatcher,
+    render_triggered,
+    write_triggered,
+)
 from venom_hw.codegen.rtl.project import render_rtl
 from venom_hw.codegen.rtl.rates import dead_time
 from venom_hw.codegen.vectors import energy_words
@@ -350,3 +357,17 @@ def test_triggered_engine_gives_the_golden_results(tmp_path):
     lint += [str(tmp_path / "rtl" / name) for name in d.files]
     done = subprocess.run(lint, capture_output=True, text=True, env={**os.environ, **verilator_environment()})
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_written_beside_the_engine(tmp_path):
+    manifest = dict(
+        channels=2048, max_steps=126, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
+        counters=["abandoned_count", "ignored_count", "overlong_count", "dropped_count", "revisit_error"],
+    )  # fmt: skip
+    d = write_triggered(tmp_path, manifest, rate_hz=500e3)
+    assert (d.spacing, d.lanes, d.slots, d.length) == (1024, 8, 1016, 126)
+    written = {path.name: path.read_text() for path in (tmp_path / "triggered").iterdir()}
+    assert written == d.files and set(written) == {f"{NAME}.sv", f"{TRIGGERED}.sv"}
+    assert write_triggered(tmp_path, manifest | {"channels": 12}, rate_hz=500e3).lanes == 4
+    assert write_triggered(tmp_path, manifest | {"channels": 1}, rate_hz=500e3) is None
+    assert write_triggered(tmp_path, manifest, rate_hz=4e6) is None

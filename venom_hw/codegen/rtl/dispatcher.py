@@ -20,6 +20,7 @@ from pathlib import Path
 
 import jinja2
 
+from venom_hw.atomic import write_atomically
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.engine_files import AXI_PORTS
 from venom_hw.codegen.stimulus import channel_bits
@@ -199,6 +200,31 @@ def render_triggered(manifest: Mapping, *, spacing: int, banner: str | None = No
         cb=channel_bits(d.channels), axi=axi, stream=STREAM, counters=COUNTERS, engine_counters=manifest["counters"],
     )  # fmt: skip
     return replace(d, files={**d.files, f"{TRIGGERED}.sv": text})
+
+
+def write_triggered(folder: str | Path, manifest: Mapping, *, rate_hz: float, **given) -> Dispatcher | None:
+    """Write the event-driven top of a rendered engine beside it: `<folder>/triggered/*.sv`.
+
+    Args:
+        folder, manifest: of the engine's `RtlProject`.
+        rate_hz: samples of a channel a second, at the manifest's clock.
+        given: as for `render_triggered`; by default the most lanes (8 at most) that divide the channels.
+
+    Returns:
+        The dispatcher; None when so few channels or so short a time between two samples leave none.
+    """
+    channels, spacing = manifest["channels"], int(manifest["clock_mhz"] * 1e6 // rate_hz)
+    lanes = [n for n in LANES if channels % n == 0 and channels >= 2 * n]
+    if not lanes or most_slots(channels, spacing, manifest["revisit"], interval=manifest["interval"]) < 1:
+        return None
+    if spacing < max(LEAST_SPACING, channels // lanes[-1]):
+        return None
+    d = render_triggered(manifest, **{"spacing": spacing, "lanes": lanes[-1], **given})
+    for name, text in d.files.items():
+        path = Path(folder) / "triggered" / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text)
+    return d
 
 
 def _axi_ports(address_bits: int) -> list[tuple[str, int, str]]:
