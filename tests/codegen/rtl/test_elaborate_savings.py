@@ -37,7 +37,17 @@ def test_half_an_lsb_in_zero_bits_costs_nothing():
     b_out = b.requantise(b.add(x, y), s(9, 4))  # y << 5 has room for the half at bit 3
     circuit = checked(b.build({"out": b_out}))
     assert len(cells(circuit, "add")) == 3
-    assert all(cell.attrs["constant"] == 8 and sorted(cell.attrs["shifts"]) == [0, 5] for cell in cells(circuit, "add"))
+    for cell in cells(circuit, "add"):  # x without its low 3 bits, y << 2
+        assert cell.attrs["constant"] == 1 and sorted(cell.attrs["shifts"]) == [0, 2]
+
+
+def test_low_bits_that_meet_nothing_wait_as_one_bit():
+    b = GraphBuilder("sticky")
+    x, y = b.input("x", (2,), s(8, 8)), b.input("y", (2,), s(8, 7))
+    circuit = checked(b.build({"out": b.requantise(b.mul(x, y), s(9, 5))}))  # 10 bits to drop: 9 under the half
+    assert [cell.attrs["bits"] for cell in cells(circuit, "any")] == [9, 9]
+    assert [(cell.attrs["drop"], len(cell.inputs)) for cell in cells(circuit, "round")] == [(1, 2), (1, 2)]
+    assert all(cell.output.width < 9 for cell in cells(circuit, "add"))
 
 
 def test_bias_and_half_are_one_addition_beside_the_matrix():

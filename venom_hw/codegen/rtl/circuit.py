@@ -13,7 +13,9 @@ add          shifts, negate (a tuple each), constant,  sum of +-(x << shift) ove
 mul          -                                         a * b (both inputs may be the same signal: a square)
 lookup       rom, column, base                         roms[rom][a - base, column]
 round        drop, joined                              x holds a value + half an LSB (1 << drop - 1): x >> drop, made
-                                                       even where the dropped bits of x are all 0 (a tie)
+                                                       even where the dropped bits of x are all 0 (a tie); a second
+                                                       input of one bit: 1 where more bits below those are not 0
+any          bits                                      1 if one of the low bits of x is, else 0
 clamp        low, high                                 min(max(x, low), high)
 shift_right  amount                                    x >> amount (wires)
 field        low                                       the output's width of bits of x from `low` on (wires), two's
@@ -172,11 +174,14 @@ def _evaluate(cell: Cell, x: Sequence[np.ndarray], roms: Mapping[str, np.ndarray
         return roms[a["rom"]][(x[0] - a["base"]).astype(np.int64), a["column"]].astype(object)
     if cell.kind == "round":
         tie = (x[0] & ((1 << a["drop"]) - 1)) == 0
+        tie = tie & (x[1] == 0) if len(x) > 1 else tie
         return np.where(tie, (x[0] >> a["drop"]) & -2, x[0] >> a["drop"]).astype(object)
     if cell.kind == "clamp":
         return np.minimum(np.maximum(x[0], a["low"]), a["high"])
     if cell.kind == "shift_right":
         return x[0] >> a["amount"]
+    if cell.kind == "any":
+        return ((x[0] & ((1 << a["bits"]) - 1)) != 0).astype(object) * 1
     if cell.kind == "field":
         width, sign = cell.output.width, cell.output.signed
         bits = (x[0] >> a["low"]) & ((1 << width) - 1)

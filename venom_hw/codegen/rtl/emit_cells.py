@@ -80,8 +80,13 @@ def _plain(terms: list[tuple[Value, int, bool]], constant: int, width: int) -> s
 
 def _round(cell: Cell, x: Sequence[Value], module: Module) -> str:
     drop, width = cell.attrs["drop"], cell.output.width
-    last = f"{x[0].bits(drop, drop)} & (|{x[0].bits(drop - 1, 0)})"
+    dropped = "(" + " | ".join([f"(|{x[0].bits(drop - 1, 0)})", *(v.bits(0, 0) for v in x[1:])]) + ")"
+    last = f"{x[0].bits(drop, drop)} & {dropped}"
     return f"{{{x[0].bits(width - 1 + drop, drop + 1)}, {last}}}" if width > 1 else last
+
+
+def _any(cell: Cell, x: Sequence[Value], module: Module) -> str:
+    return f"|{x[0].bits(cell.attrs['bits'] - 1, 0)}"
 
 
 def _shift_right(cell: Cell, x: Sequence[Value], module: Module) -> str:
@@ -215,6 +220,7 @@ def _shift_left(cell: Cell, x: Sequence[Value], module: Module) -> str:
 EXPRESSIONS: dict[str, Callable[[Cell, Sequence[Value], Module], str]] = {
     "add": _add,
     "round": _round,
+    "any": _any,
     "shift_right": _shift_right,
     "field": _field,
     "clamp": _clamp,

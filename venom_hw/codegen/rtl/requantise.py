@@ -40,17 +40,18 @@ def requantise(e: Elaboration, node: Node) -> Needs:
             value = round_shift(np.asarray(form.constant), rest, Rounding(node.attrs["rounding"]))
             exact[flat] = Form({}, int(value))
         else:
-            half = Form({}, 1 << (rest - 1) if half_even else 0)
+            form = form.plus(Form({}, 1 << (rest - 1) if half_even else 0))
             note = f"{source} + half an LSB" if half_even else source
-            rounded[flat] = (Request(form.plus(half), label.part("sum", note)), rest)
-    yield [request for request, _ in rounded.values()]
-    for flat, (request, rest) in rounded.items():
+            form, below, sticky = _without_low_bits(e, form, label) if half_even else (form, 0, ())
+            rounded[flat] = (Request(form, label.part("sum", note)), rest - below, sticky)
+    yield [request for request, _, _ in rounded.values()]
+    for flat, (request, rest, sticky) in rounded.items():
         name = e.sums.get(request.form)
         known = meet(_rounded_bounds(e.cells[name], rest, half_even), (int(ends[0][flat]), int(ends[1][flat])))
         fits = limits[0] <= known[0] and known[1] <= limits[1]
         label = e.label(node, flat) if fits else e.label(node, flat).part("rounded")
         if half_even:
-            name = e.cells.new("round", label, *known, (name,), {"drop": rest, "joined": not fits})
+            name = e.cells.new("round", label, *known, (name, *sticky), {"drop": rest, "joined": not fits})
         else:
             name = e.cells.new("shift_right", label, *known, (name,), {"amount": rest})
         exact[flat] = Form({name: 1})
@@ -68,6 +69,30 @@ def requantise(e: Elaboration, node: Node) -> Needs:
     for flat, (request, bounds) in clamped.items():
         out[flat] = Form({_clamp(e, e.sums.get(request.form), bounds, limits, e.label(node, flat)): 1})
     return out
+
+
+FEWEST_LOW_BITS = 3
+"""Low bits from which on it pays to keep only whether one of them is set."""
+
+
+def _without_low_bits(e: Elaboration, form: Form, label: Label) -> tuple[Form, int, tuple[str, ...]]:
+    """A sum to be rounded without the low bits that only one term has: (sum, bits, signals of "one of them is set").
+
+    Such bits meet nothing, so all that the rounding asks of them is whether they are zero: one bit waits, not all.
+    """
+    zeros = {name: (c & -c).bit_length() - 1 for name, c in form.terms.items()}
+    lowest = min(zeros, key=zeros.get)
+    others = [z for name, z in zeros.items() if name != lowest]
+    below = min([*others, (form.constant & -form.constant).bit_length() - 1])
+    if form.terms[lowest] != 1 or below < FEWEST_LOW_BITS or e.cells[lowest].width <= below:
+        return form, 0, ()
+    x = e.cells[lowest]
+    part = label.part("high", f"{lowest} without its low {below} bits")
+    high = e.cells.new("shift_right", part, x.lo >> below, x.hi >> below, (lowest,), {"amount": below})
+    part = label.part("sticky", f"low {below} bits of {lowest}")
+    sticky = e.cells.new("any", part, 0, 1, (lowest,), {"bits": below})
+    rest = Form({name: c for name, c in form.terms.items() if name != lowest}, form.constant).halved(below)
+    return rest.plus(Form({high: 1})), below, (sticky,)
 
 
 def _clamp(

@@ -46,6 +46,7 @@ LATENCIES: Mapping[str, int] = MappingProxyType(
         "lookup_bram": 2,
         "lookup_lut": 1,
         "round": 1,
+        "any": 1,
         "clamp_reset": 1,
         "clamp": 1,
         "maximum": 1,
