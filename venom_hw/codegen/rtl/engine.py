@@ -80,8 +80,12 @@ class StateMemory:
 
     @property
     def write_clock(self) -> int:
-        """Clock of the write: not before it is known whether the beat is used."""
-        return max(self.next_clock, ACCEPT_CLOCK)
+        """Clock of the write: not before it is known whether the beat is used, and behind the beat's own read.
+
+        A next value that does not depend on the old one (the one tap of a convolution of two) is there before the
+        old one is wanted.
+        """
+        return max(self.next_clock, ACCEPT_CLOCK, self.read_clock + 1)
 
     @property
     def distance(self) -> int:
