@@ -43,8 +43,10 @@ class Pipeline:
         inputs, outputs: ports by name of the graph's input, state, output, next state.
         files: text by file name (`*.sv`, top module last; `*.mem` for tables, `$readmemh` by bare name).
         register_bits: flip-flop bits of the pipeline registers and balancing delays, as scheduled.
-        stages: for the chart and the report: one dict a stage with name, first, last (clocks), cells, register_bits.
-        stats: counts by lowering: multipliers_dsp, adders, roms, rom_bits ...
+        stages: for the chart and the report: one dict a stage with name, first, last (clocks), cells, register_bits,
+            profile (register bits by clock); "between stages" is what waits in the top module.
+        stats: counts by lowering: multipliers_dsp, multipliers_lut, roms, rom_bits, cells_<kind>, delay_bits, and the
+            register bits that lie in multipliers and memories (dsp_register_bits, bram_register_bits).
     """
 
     name: str

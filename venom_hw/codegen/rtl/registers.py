@@ -29,6 +29,7 @@ def count_registers(plan: Schedule) -> Registers:
     cells: dict[str, int] = defaultdict(int)
     stats = {"dsp_register_bits": 0, "bram_register_bits": 0, "delay_bits": 0}
     signals = plan.circuit.signals()
+    turns = {c.output.name: turn for fold in plan.folds for turn, slot in enumerate(fold.slots) for c in slot}
     for cell in plan.circuit.cells:
         if cell.kind in ("input", "const"):
             continue
@@ -38,13 +39,18 @@ def count_registers(plan: Schedule) -> Registers:
         cells[stage] += 1
         first[stage] = min(first.get(stage, ready), plan.start[s.name])
         last[stage] = max(last.get(stage, ready), ready)
+        turn = turns.get(s.name)
+        if turn is not None:  # the slot's own register, behind what is shared
+            _add(bits, profile, stage, s.width, ready, ready)
+        operands = sum(signals[i].width for i in cell.inputs) if cell.kind == "mul" and latency > 1 else 0
         if cell.kind == "mul" and cell.style == "dsp":
-            stats["dsp_register_bits"] += s.width * max(1, latency - 1)
-            stats["dsp_register_bits"] += sum(signals[i].width for i in cell.inputs) * (latency > 1)
+            stats["dsp_register_bits"] += 0 if turn else s.width * max(1, latency - 1) + operands
         elif cell.kind == "lookup" and cell.style == "bram":
-            stats["bram_register_bits"] += s.width * latency
-        else:
-            _add(bits, profile, stage, s.width, ready - latency + 1, ready)
+            stats["bram_register_bits"] += 0 if turn else s.width * latency
+        elif not turn:
+            end = ready - (turn is not None)
+            _add(bits, profile, stage, operands, end - latency + 1, end - latency + bool(operands))
+            _add(bits, profile, stage, s.width, end - latency + 1 + bool(operands), end)
     single = len(cells) == 1
     for where, name, start, end in routes(plan, place).segments:
         stage = where if where != TOP else next(iter(cells)) if single else "between stages"
