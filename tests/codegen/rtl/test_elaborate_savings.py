@@ -4,8 +4,10 @@ import itertools
 
 import numpy as np
 
+from sim.pipeline_sim import PipelineSim
 from venom_hw.codegen.rtl.circuit import Circuit, evaluate
 from venom_hw.codegen.rtl.elaborate import elaborate
+from venom_hw.codegen.rtl.emit import render_circuit
 from venom_hw.codegen.rtl.strategies import Strategies
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.datapath.graph import Graph, GraphBuilder
@@ -118,6 +120,22 @@ def test_columns_of_one_address_are_one_rom():
     circuit = checked(b.build({"t": table}))
     assert [rom.shape for rom in circuit.roms.values()] == [(32, 3)]  # both addresses read the same contents
     assert len(cells(circuit, "lookup")) == 6
+
+
+def test_addresses_of_different_reach_share_a_memory(tmp_path):
+    b = GraphBuilder("reach")
+    x, y = b.input("x", (1,), s(6, 0)), b.input("y", (1,), FixedType(False, 4, 0))
+    code = b.requantise(b.concat([x, y], 0), s(6, 0))
+    table = b.table(code, (np.arange(64) - 32) ** 2, FixedType(False, 11, 0))
+    circuit = checked(b.build({"t": table}))
+    lookups = cells(circuit, "lookup")
+    assert [circuit.signals()[cell.inputs[0]].width for cell in lookups] == [6, 4]
+    assert len(circuit.roms) == 1 and len({cell.output.width for cell in lookups}) == 1
+    pipeline = render_circuit(circuit, name="reach")
+    assert sum(name.endswith(".mem") for name in pipeline.files) == 1
+    values = {"x": np.arange(-32, 32)[:, None], "y": np.arange(64)[:, None] % 16}
+    found = PipelineSim(pipeline, tmp_path).run(values)
+    np.testing.assert_array_equal(found["t"], np.concatenate([values["x"], values["y"]], 1) ** 2)
 
 
 def test_products_by_powers_of_two_are_wires():

@@ -162,7 +162,8 @@ def _contents(emission, ports: list[list[Read]]) -> tuple[list[int], int]:
     attrs = read.cells[0].attrs
     rom = np.asarray(emission.plan.circuit.roms[attrs["rom"]])
     bits = max(emission.signals[r.address].width for reads in ports for r in reads)
-    signed = any(emission.signals[r.address].signed for reads in ports for r in reads)
+    bits = max(bits, (len(rom) - 1).bit_length())
+    signed = attrs["base"] < 0 or any(emission.signals[r.address].signed for reads in ports for r in reads)
     words = []
     for address in range(1 << bits):
         code = address - (1 << bits) if signed and address >> bits - 1 else address

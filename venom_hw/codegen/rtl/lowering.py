@@ -164,14 +164,20 @@ def _table(e: Elaboration, node: Node) -> Needs:
     by_address: dict[str, list[int]] = {}
     for flat, name in names.items():
         by_address.setdefault(name, []).append(flat)
+    wanted, reach = {}, {}
     for name, flats in by_address.items():
-        found: dict[bytes, int] = {}  # elements that look the same column up are one
-        column = [found.setdefault(columns[:, f].tobytes(), f) for f in flats]
-        first = list(dict.fromkeys(column))
-        forms = e.tables.lookup(node.name, name, type_.lo, columns[:, first], [alive[f] for f in first])
-        by_flat = dict(zip(first, forms, strict=True))
-        for flat, shared in zip(flats, column, strict=True):
-            out[flat] = by_flat[shared]
+        column = [columns[:, f].tobytes() for f in flats]
+        wanted[name] = (column, tuple(dict.fromkeys(column)))  # elements that look the same column up are one
+        ends = e.cells[name].lo, e.cells[name].hi
+        lo, hi = reach.get(wanted[name][1], ends)
+        reach[wanted[name][1]] = (min(lo, ends[0]), max(hi, ends[1]))
+    for name, flats in by_address.items():
+        column, contents = wanted[name]
+        first = [flats[column.index(content)] for content in contents]
+        labels = [alive[f] for f in first]
+        forms = e.tables.lookup(node.name, name, reach[contents], type_.lo, columns[:, first], labels)
+        for flat, content in zip(flats, column, strict=True):
+            out[flat] = forms[contents.index(content)]
     return out
 
 

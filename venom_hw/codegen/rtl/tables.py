@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from venom_hw.codegen.names import Names
-from venom_hw.codegen.rtl.circuit import Signal
 from venom_hw.codegen.rtl.forms import CellList, Form, Label, bit_width
 from venom_hw.codegen.rtl.strategies import Strategies
 
@@ -19,18 +18,20 @@ class Tables:
         self._key: dict[bytes, str] = {}
         self._names = Names()
 
-    def lookup(self, name: str, code: str, first: int, columns: np.ndarray, labels: list[Label]) -> list[Form]:
+    def lookup(
+        self, name: str, code: str, reach: tuple[int, int], first: int, columns: np.ndarray, labels: list[Label]
+    ) -> list[Form]:
         """Forms of some tables of one address.
 
         Args:
             name: what to call the ROM.
             code: the address signal.
+            reach: codes that this or another address of the same contents takes; these can then share a memory.
             first: code of the first entry.
             columns: (entries, tables) integers.
             labels: of each table's result.
         """
-        signal = self.cells[code]
-        rows, base, reached = _addressed(columns, first, signal)
+        rows, base, reached = _addressed(columns, first, *reach)
         packed = [_varying(rows[:, k], reached) for k in range(rows.shape[1])]
         stored = [k for k, (_, _, _, width) in enumerate(packed) if width]
         forms = [Form({}, constant) for _, constant, _, _ in packed]
@@ -38,7 +39,7 @@ class Tables:
             return forms
         rom = np.stack([packed[k][0] for k in stored], -1)
         key = self._rom(name, rom)
-        style = self.strategies.table_style(signal.width)
+        style = self.strategies.table_style(bit_width(*reach))
         for at, k in enumerate(stored):
             values, constant, shift, width = packed[k]
             whole = constant == 0 and shift == 0
@@ -57,13 +58,13 @@ class Tables:
         return self._key[content]
 
 
-def _addressed(columns: np.ndarray, first: int, signal: Signal) -> tuple[np.ndarray, int, slice]:
+def _addressed(columns: np.ndarray, first: int, lo: int, hi: int) -> tuple[np.ndarray, int, slice]:
     """Entries for every pattern of the address bits (unreachable ones repeat the nearest), code of the first row,
-    and the rows that the signal reaches."""
-    base = -(1 << (signal.width - 1)) if signal.signed else 0
-    codes = np.arange(base, base + (1 << signal.width))
-    rows = columns[np.clip(codes, signal.lo, signal.hi) - first]
-    return rows, base, slice(signal.lo - base, signal.hi - base + 1)
+    and the rows of the codes lo..hi."""
+    width = bit_width(lo, hi)
+    base = -(1 << (width - 1)) if lo < 0 else 0
+    codes = np.arange(base, base + (1 << width))
+    return columns[np.clip(codes, lo, hi) - first], base, slice(lo - base, hi - base + 1)
 
 
 def _varying(entries: np.ndarray, reached: slice) -> tuple[np.ndarray, int, int, int]:
