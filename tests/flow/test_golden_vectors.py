@@ -10,7 +10,7 @@ from venom_hw.flow.model_files import find_model, shipped_models
 from venom_hw.interchange.importer import import_venom
 
 
-@pytest.mark.parametrize("model", ["ptsi", "inhf"])
+@pytest.mark.parametrize("model", ["ptsi", "inhf", "ptsi-lean", "inhf-lean"])
 def test_the_shipped_model_makes_the_committed_integers(model, tmp_path):
     files = find_model(model)
     old = gv.load_vectors(model)

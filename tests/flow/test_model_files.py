@@ -5,13 +5,15 @@ import pytest
 from venom_hw.flow.model_files import ModelError, find_model, shipped_models
 
 
-def test_both_shipped_models_are_there_with_the_parameters_of_the_winner():
-    assert shipped_models() == ["inhf", "ptsi"]
+def test_all_shipped_models_are_there_with_the_parameters_of_the_winner():
+    assert shipped_models() == ["inhf", "inhf-lean", "ptsi", "ptsi-lean"]
     for name in shipped_models():
         files = find_model(name)
         assert files.name == name and files.parameters() == 3314
         bits = files.weight_bits()
-        assert {bits[w] for w in ("w_x", "w_z", "w_conv", "w_B", "w_C", "w_dt", "w_out", "w_fc1", "w_fc2")} == {8}
+        lean = name.endswith("-lean")
+        assert {bits[w] for w in ("w_x", "w_z", "w_B", "w_C", "w_dt", "w_out")} == {4 if lean else 8}
+        assert {bits[w] for w in ("w_fc1", "w_fc2")} == {8}
 
 
 def test_ptsi_is_the_default():
@@ -26,7 +28,7 @@ def test_a_folder(tmp_path):
 
 
 def test_errors_say_what_there_is(tmp_path):
-    with pytest.raises(ModelError, match=r"'nosuch' is neither a shipped model \(inhf, ptsi\) nor a folder"):
+    with pytest.raises(ModelError, match=r"'nosuch' is neither a shipped model \(inhf, inhf-lean, ptsi, ptsi-lean\) nor a folder"):
         find_model("nosuch")
     with pytest.raises(ModelError, match="step.onnx is missing; expected a folder that python -m venom_hw.quantize"):
         find_model(str(tmp_path))
