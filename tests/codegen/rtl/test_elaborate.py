@@ -68,13 +68,15 @@ def test_tiny_venom(strategies):
         compare(graph, strategies)
 
 
-@pytest.mark.parametrize("strategies", STRATEGIES.values(), ids=STRATEGIES)
-@pytest.mark.parametrize("model", ["ptsi", "inhf"])
+@pytest.mark.parametrize(
+    ("model", "strategies"),
+    [("ptsi", "default"), ("ptsi", "dsp"), ("inhf", "lut"), ("ptsi-lean", "default"), ("inhf-lean", "default")],
+)
 def test_shipped_models(model, strategies):
     files = find_model(model)
     datapath = import_venom(files.step, files.head)
     for graph in (factor_decay(datapath.step), datapath.head):
-        compare(graph, strategies)
+        compare(graph, STRATEGIES[strategies])
 
 
 def test_unknown_names_are_refused():
