@@ -121,6 +121,14 @@ def test_delays_are_the_fewest_of_all_schedules(seed):
     assert tried > 0 and delay_bits(plan) == least
 
 
+def test_a_circuit_without_cells():
+    b = Sketch()
+    x = b.input("x", 2, 8, True)
+    plan = schedule(b.build({"y": [x[1], b.const(3)]}), CLOCKS)
+    assert plan.latency == 0 and plan.outputs == {"y": 0}
+    assert schedule(b.build({"y": [b.const(3)]}), CLOCKS).latency == 0
+
+
 def test_dead_cells_are_left_out():
     b = Sketch()
     x = b.input("x", 2, 8, True)

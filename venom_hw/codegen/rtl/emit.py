@@ -11,10 +11,11 @@ import jinja2
 
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.names import Names
+from venom_hw.codegen.rtl import emit_wiring as wiring
 from venom_hw.codegen.rtl.circuit import Bus, Cell, Circuit, Signal
 from venom_hw.codegen.rtl.elaborate import elaborate
 from venom_hw.codegen.rtl.emit_cells import clamp_by_reset, expression, passable
-from venom_hw.codegen.rtl.emit_module import Module, Section, Value, concatenation
+from venom_hw.codegen.rtl.emit_module import Module, Section, Value
 from venom_hw.codegen.rtl.emit_routes import TOP, places, routes
 from venom_hw.codegen.rtl.emit_shared import emit_multipliers, emit_reads
 from venom_hw.codegen.rtl.pipeline import Pipeline, PipelinePort
@@ -112,6 +113,9 @@ class Emission:
         self.plan, self.name, self.identifier = plan, name, Names()
         self.place = places(plan)
         self.signals: dict[str, Signal] = plan.circuit.signals()
+        self.members: dict[str, list[str]] = defaultdict(list)
+        for signal, s in self.signals.items():
+            self.members[s.tensor].append(signal)
         self.order = {name: at for at, name in enumerate(self.signals)}
         self.values: dict[tuple[str, str, int], Value] = {}
         self.constants: dict[str, Value] = {}
@@ -120,6 +124,7 @@ class Emission:
         self.helpers: set[str] = set()
         self.modules: dict[str, Module] = {}
         self.sections: dict[tuple[str, str], Section] = {}
+        self.output_names: dict[str, str] = {}
         self.connections: dict[str, list[tuple[str, object]]] = defaultdict(list)
 
     def pipeline(self) -> Pipeline:
@@ -128,18 +133,18 @@ class Emission:
             module_name = f"{self.name}_{self.identifier(place)}" if place else self.name
             self.modules[place] = Module(module_name, place)
         self._constants()
-        self._input_ports()
+        wiring.input_ports(self)
         found = routes(plan, self.place)
-        self._imports(found.imports)
+        wiring.imports(self, found.imports)
         self._declare_cells()
-        self._delays([s for s in found.segments if s[0] != TOP])
-        self._exports(found.exports)
-        self._delays([s for s in found.segments if s[0] == TOP])
+        wiring.delays(self, [s for s in found.segments if s[0] != TOP])
+        wiring.exports(self, found.exports)
+        wiring.delays(self, [s for s in found.segments if s[0] == TOP])
         self._cells()
         emit_multipliers(self)
         emit_reads(self)
-        self._outputs()
-        self._instances()
+        wiring.output_ports(self)
+        wiring.instances(self)
         return self._result()
 
     # Values
@@ -155,7 +160,7 @@ class Emission:
         module = self.modules[place]
         text = found.bits(found.width - 1, 0)
         variable = module.wire(
-            self._at(name, clock), signal.width, signal.signed, text, section=found.of.name
+            self.name_at(name, clock), signal.width, signal.signed, text, section=found.of.name
         )
         self.values[place, name, clock] = Value(signal.width, signal.signed, variable)
         return self.values[place, name, clock]
@@ -164,7 +169,7 @@ class Emission:
         at = self.plan.start[cell.output.name]
         return [self.value(self.place[cell.output.name], name, at) for name in cell.inputs]
 
-    def _at(self, name: str, clock: int) -> str:
+    def name_at(self, name: str, clock: int) -> str:
         """Name of a signal at a clock: its own where it is made, with the clock where it has waited."""
         return name if clock == self.plan.ready[name] else f"{name}_c{clock}"
 
@@ -204,47 +209,8 @@ class Emission:
                 s = cell.output
                 self.constants[s.name] = Value(s.width, s.signed, constant=cell.attrs["value"])
 
-    def _input_ports(self) -> None:
-        top = self.modules[TOP]
-        for bus in self.plan.circuit.inputs:
-            clock = self.plan.inputs[bus.name]
-            port = top.port(
-                "input", self.identifier(bus.name), bus.width * len(bus.elements), describe(bus, clock)
-            )
-            for at, name in enumerate(bus.elements):
-                s = self.signals[name]
-                self.values[TOP, name, clock] = Value(s.width, s.signed, port, at * bus.width)
-
-    def _packed(self, names: list[str], variable, key) -> None:
-        """Elements side by side in a variable, as values at key(name)."""
-        at = 0
-        for name in names:
-            s = self.signals[name]
-            self.values[key(name)] = Value(s.width, s.signed, variable, at)
-            at += s.width
-
     def width(self, names: list[str]) -> int:
         return sum(self.signals[n].width for n in names)
-
-    def _imports(self, keys) -> None:
-        for (place, tensor, clock), names in self.grouped(keys).items():
-            module = self.modules[place]
-            wanted = self._at(names[0], clock) if len(names) == 1 else f"{tensor}_c{clock}"
-            port = module.port("input", wanted, self.width(names), f"{self.note(names)}clock {clock}")
-            self._packed(names, port, lambda n, p=place, c=clock: (p, n, c))
-            self.connections[place].append((port.name, (names, clock)))
-
-    def _exports(self, keys) -> None:
-        for (place, tensor, clock), names in self.grouped(keys).items():
-            wanted = f"{self._at(names[0], clock)}_out" if len(names) == 1 else f"{tensor}_c{clock}"
-            port = self.modules[place].port(
-                "output", wanted, self.width(names), f"{self.note(names)}clock {clock}"
-            )
-            text = concatenation([self.values[place, n, clock] for n in names])
-            self.section(place, "exports", "To other stages").lines.append(f"assign {port.name} = {text};")
-            wire = self.modules[TOP].declare(f"{tensor}_c{clock}", port.width, False, section=f"From {place}")
-            self._packed(names, wire, lambda n, c=clock: (TOP, n, c))
-            self.connections[place].append((port.name, wire.name))
 
     def _declare_cells(self) -> None:
         for cell in self.plan.circuit.cells:
@@ -252,42 +218,15 @@ class Emission:
             if cell.kind in ("input", "const"):
                 continue
             place, clock = self.place[s.name], self.plan.ready[s.name]
-            variable = self.modules[place].declare(s.name, s.width, s.signed, section=self._title(s))
+            variable = self.modules[place].declare(s.name, s.width, s.signed, section=self.heading(s))
             self.values[place, s.name, clock] = Value(s.width, s.signed, variable)
-            self.section(place, f"cells {s.tensor}", self._heading(s))
-
-    def _title(self, s: Signal) -> str:
-        return self._heading(s)
+            self.section(place, f"cells {s.tensor}", self.heading(s))
 
     def note(self, names: list[str]) -> str:
         """The types of some elements: "s12.8, "."""
         notes = list(dict.fromkeys(self.signals[n].note for n in names if self.signals[n].note))
         text = " ".join(notes) if len(notes) < 4 else f"{notes[0]} ... {notes[-1]}"
         return text + ", " if text else ""
-
-    def _delays(self, segments) -> None:
-        for (place, tensor, start, end), names in self.grouped(segments).items():
-            module = self.modules[place]
-            wanted = f"{names[0]}_c{end}" if len(names) == 1 else f"{tensor}_c{end}"
-            depth = -(-(end - start) // self.plan.interval)
-            variable = module.declare(wanted, self.width(names), False, section=f"{tensor}, delayed")
-            source = concatenation([self.values[place, n, start] for n in names])
-            enable = self.enable(end)
-            section = self.section(place, "delays", "Delays: _c<clock> is the signal at that clock")
-            if depth == 1:
-                condition = f"if ({enable}) " if enable else ""
-                section.clocked.append(f"{condition}{variable.name} <= {source};")
-            else:
-                self.helpers.add("venom_delay")
-                instance, always = module.fresh("delay_" + variable.name), "1'b1"
-                section.lines += [
-                    f"venom_delay #(.WIDTH({variable.width}), .DEPTH({depth})) {instance} (",
-                    f"  .clk(clk), .enable({enable or always}), .q({variable.name}),",
-                    f"  .d({source}));",
-                ]
-            if enable:
-                module.phased = True
-            self._packed(names, variable, lambda n, p=place, c=end: (p, n, c))
 
     def _cells(self) -> None:
         """Cells with an expression: registered, or plain wires where they take no time."""
@@ -300,7 +239,7 @@ class Emission:
                 cell = passable(cell, self.signals[cell.inputs[0]])
             self.stats[f"cells_{cell.kind}"] += 1
             latency = self.plan.latencies[s.name]
-            section = self.section(place, f"cells {s.tensor}", self._heading(s))
+            section = self.section(place, f"cells {s.tensor}", self.heading(s))
             target = self.values[place, s.name, self.plan.ready[s.name]].of.name
             if cell.kind == "clamp" and cell.style == "reset" and latency == 1:
                 section.clocked.append(clamp_by_reset(cell, self.operands(cell)[0], target))
@@ -311,70 +250,19 @@ class Emission:
                 continue
             for more in range(latency - 1):
                 early = self.modules[place].declare(
-                    f"{s.name}_{more + 1}", s.width, s.signed, section=self._title(s)
+                    f"{s.name}_{more + 1}", s.width, s.signed, section=self.heading(s)
                 )
                 early.use()
                 section.clocked.append(f"{early.name} <= {text};")
                 text = early.name
             section.clocked.append(f"{target} <= {text};")
 
-    def _heading(self, s: Signal) -> str:
+    def heading(self, s: Signal) -> str:
         """Comment over a tensor's logic: type and clocks."""
         names = self.members[s.tensor] if s.tensor else [s.name]
         clocks = sorted({self.plan.ready[n] for n in names if n in self.plan.ready})
         when = f"clock {clocks[0]}" if len(clocks) == 1 else f"clocks {clocks[0]} to {clocks[-1]}"
         return f"{s.tensor or s.name}: {self.note(names)}{when}"
-
-    @property
-    def members(self) -> dict[str, list[str]]:
-        """Signals of each tensor."""
-        if not hasattr(self, "_members"):
-            self._members = defaultdict(list)
-            for name, s in self.signals.items():
-                self._members[s.tensor].append(name)
-        return self._members
-
-    def _outputs(self) -> None:
-        top = self.modules[TOP]
-        for bus in self.plan.circuit.outputs:
-            clock = self.plan.outputs[bus.name]
-            wanted = self.identifier(bus.name)
-            if any(wanted == p.name for _, p, _ in top.ports):
-                wanted += "_next"
-            port = top.port("output", wanted, bus.width * len(bus.elements), describe(bus, clock))
-            self.output_names[bus.name] = port.name
-            parts = []
-            for name in bus.elements:
-                value = self.constants[name] if name in self.constants else self.values[TOP, name, clock]
-                parts.append(value)
-                if value.width < bus.width:
-                    parts += padding(value, bus.width)
-            text = concatenation(parts)
-            self.section(TOP, "outputs", "Outputs").lines.append(f"assign {port.name} = {text};")
-
-    @property
-    def output_names(self) -> dict[str, str]:
-        if not hasattr(self, "_output_names"):
-            self._output_names = {}
-        return self._output_names
-
-    def _instances(self) -> None:
-        top = self.modules[TOP]
-        for place, module in self.modules.items():
-            if place == TOP:
-                continue
-            lines = [f"{module.name} {top.fresh(self.identifier(place))} ("]
-            pins = [".clk(clk)"]
-            if module.phased:
-                pins.append(".phase(phase)")
-                top.phased = True
-            for port, what in self.connections[place]:
-                if not isinstance(what, str):
-                    names, clock = what
-                    what = concatenation([self.values[TOP, n, clock] for n in names])
-                pins.append(f".{port}({what})")
-            lines += [f"  {pin}{',' if at < len(pins) - 1 else ''}" for at, pin in enumerate(pins)]
-            self.section(TOP, "instances").lines += [*lines, ");"]
 
     def _result(self) -> Pipeline:
         plan = self.plan
@@ -423,19 +311,3 @@ class Emission:
             counted.stages,
             {**self.stats, **counted.stats},
         )
-
-
-def padding(value: Value, width: int) -> list[Value]:
-    """What fills a value up to an element's width: its sign, or zeros."""
-    missing = width - value.width
-    if value.of is None:
-        return [Value(missing, False, constant=-1 if value.signed and value.constant < 0 else 0)]
-    if not value.signed:
-        return [Value(missing, False)]
-    top = (value.offset or 0) + value.width - 1
-    return [Value(1, False, value.of, top)] * missing
-
-
-def describe(bus: Bus, clock: int) -> str:
-    shape = "x".join(map(str, bus.shape)) or "scalar"
-    return f"{shape} {bus.note or ('s' if bus.signed else 'u') + str(bus.width)}, clock {clock}"

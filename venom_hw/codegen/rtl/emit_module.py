@@ -165,7 +165,7 @@ class Module:
         self.logic: list[Section] = []
         self.functions: dict[str, list[str]] = {}
         self.phased = False
-        self._taken: set[str] = {"clk", "phase"}
+        self._taken: set[str] = {"clk", "phase", "unused"}
 
     def fresh(self, wanted: str) -> str:
         """A name that is not yet used in the module."""

@@ -38,7 +38,7 @@ def emit_multipliers(emission) -> None:
         s, place = cell.output, emission.place[cell.output.name]
         module = emission.modules[place]
         (a, a_bits), (b, b_bits) = (_signed(v) for v in emission.operands(cell))
-        section = emission.section(place, f"cells {s.tensor}", emission._heading(s))
+        section = emission.section(place, f"cells {s.tensor}", emission.heading(s))
         target = emission.values[place, s.name, emission.plan.ready[s.name]].of.name
         section.lines += _instance(
             emission, cell, module, f"{s.name}_multiply", a, a_bits, b, b_bits, target, s.width
@@ -70,7 +70,7 @@ def _folded_multiplier(emission, fold: Fold) -> None:
     )
     p = module.declare(f"{s.name}_p", product, True, section=f"{s.tensor}: shared multipliers")
     a.use(), b.use()
-    section = emission.section(place, f"cells {s.tensor}", emission._heading(s))
+    section = emission.section(place, f"cells {s.tensor}", emission.heading(s))
     turns = {
         emission.phase(start + turn): [
             f"{v.name} = {x.bits(v.width - 1, 0)};" for v, x in ((a, left), (b, right))
@@ -134,7 +134,7 @@ def _memory(emission, ports: list[list[Read]]) -> None:
     width = sum(w for _, w in layout.values())
     file = _file(emission, s, words, width)
     style = ROM_STYLES[first.style or "bram"]
-    section = emission.section(place, f"cells {s.tensor}", emission._heading(s))
+    section = emission.section(place, f"cells {s.tensor}", emission.heading(s))
     table = module.fresh(f"{s.name}_table")
     title = f"{s.tensor}: tables, addressed by the bits of the code"
     module.line(f'(* rom_style = "{style}" *) logic [{width - 1}:0] {table} [0:{depth - 1}];', title)

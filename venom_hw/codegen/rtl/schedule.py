@@ -17,12 +17,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linprog
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.circuit import Cell, Circuit
+from venom_hw.codegen.rtl.difference_program import DifferenceProgram
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ class _Units:
         readers: dict[str, set[tuple[int, int]]] = defaultdict(set)
         for name, unit, offset in self._dependences():
             readers[name].add((unit, offset))
-        program = _Program(self.count)
+        program = DifferenceProgram(self.count)
         for (a, b), distance in self.edges.items():
             program.at_least(b, a, distance)
         for state, following in states.items():
@@ -315,51 +315,6 @@ class _Units:
         upper[out] = latest
         upper[list(fixed)] = 0
         return program.solve(asap, upper, self.circuit.name)
-
-
-class _Program:
-    """Differences of variables, each at least so much, at the least cost."""
-
-    def __init__(self, count: int):
-        self.count, self.weights = count, defaultdict(int)
-        self.rows: list[tuple[int, int, int]] = []
-
-    def variable(self) -> int:
-        self.count += 1
-        return self.count - 1
-
-    def at_least(self, a: int, b: int, distance: float) -> None:
-        """a - b >= distance."""
-        if a != b:
-            self.rows.append((a, b, distance))
-
-    def cost(self, variable: int, weight: int) -> None:
-        self.weights[variable] += weight
-
-    def solve(self, lower: np.ndarray, upper: np.ndarray, name: str) -> np.ndarray:
-        """Values of the first len(lower) variables, integers."""
-        if not self.count:
-            return np.zeros(0, int)
-        a, b, distance = (
-            (np.array(c) for c in zip(*self.rows, strict=True)) if self.rows else (np.zeros(0, int),) * 3
-        )
-        row = np.arange(len(a))
-        values = np.concatenate([-np.ones(len(a)), np.ones(len(a))])
-        matrix = coo_array((values, (np.tile(row, 2), np.concatenate([a, b]))), shape=(len(a), self.count))
-        cost = np.zeros(self.count)
-        for variable, weight in self.weights.items():
-            cost[variable] = weight
-        more = self.count - len(lower)
-        bounds = np.stack(
-            [np.pad(lower, (0, more)), np.pad(upper, (0, more), constant_values=upper.max())], 1
-        )
-        result = linprog(cost, A_ub=matrix.tocsr(), b_ub=-distance, bounds=bounds, method="highs-ds")
-        if result.status != 0:
-            raise CodegenError(f"{name}: no schedule found: {result.message}")
-        clocks = np.rint(result.x).astype(int)
-        if np.any(np.abs(clocks - result.x) > 1e-6) or np.any(clocks[a] - clocks[b] < distance):
-            raise CodegenError(f"{name}: the schedule's clocks are not integers")
-        return clocks[: len(lower)]
 
 
 def _shortest_loop(states: Mapping[str, str], longest: Mapping[str, np.ndarray], units: _Units) -> int:
