@@ -19,6 +19,7 @@ from venom_hw.codegen.errors import CodegenError
 from venom_hw.datapath.ops import DatapathError
 
 OUT = Path("build") / "fuzz"
+LINE_EVERY = 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,6 +86,9 @@ def fuzz(args: argparse.Namespace, names: list[str]) -> int:
                 return
             bar.set_postfix_str(f"{summary.failed} failed")
             bar.update()
+            if bar.disable and summary.cases % LINE_EVERY == 0:  # no terminal: a line now and then
+                passed = time.perf_counter() - begin
+                print(f"{summary.cases} cases, {summary.failed} failed, {passed:.0f} s", flush=True)
 
         summary = campaign(
             args.seed, args.count, names, args.out, jobs=args.jobs, shrink_seconds=args.shrink, progress=progress
