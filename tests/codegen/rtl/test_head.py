@@ -10,27 +10,30 @@ from tests.codegen.rtl.head_bench import HeadBench, Stopped, golden
 from tests.codegen.rtl.head_models import head_of, small_head, sums, with_inputs
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.head import render_head
+from venom_hw.codegen.rtl.strategies import Strategies
 
 STALLS = [(0, 0), (90, 0), (0, 90), (60, 60), (99, 20), (20, 99)]
 LOADABLE = ("energy_gain", "energy_offset", "logvar_offset")
 
-HEADS = {
-    "tiny": (lambda: head_of("tiny"), 64, 16),
-    "tiny, two lanes": (lambda: head_of("tiny"), 9, 8),
-    "ptsi": (lambda: head_of("ptsi"), 64, 64),
-    "ptsi, loadable": (lambda: with_inputs(head_of("ptsi"), *LOADABLE), 64, 64),
-    "inhf, other interval": (lambda: head_of("inhf"), 100, 96),
-    "odd sizes": (lambda: small_head(1, (5, 7, 3)), 12, 10),
-    "one matrix": (lambda: small_head(2, (3,)), 6, 6),
-    "more rows than columns": (lambda: small_head(3, (2, 11)), 13, 12),
+OTHER = Strategies(tables="bram", products="lut", latencies={"clamp": 2, "lookup_bram": 3})
+
+HEADS = {  # graph, interval asked for and got, strategies
+    "tiny": (lambda: head_of("tiny"), 64, 16, None),
+    "tiny, two lanes": (lambda: head_of("tiny"), 9, 8, OTHER),
+    "ptsi": (lambda: head_of("ptsi"), 64, 64, None),
+    "ptsi, loadable": (lambda: with_inputs(head_of("ptsi"), *LOADABLE), 40, 32, OTHER),
+    "inhf": (lambda: head_of("inhf"), 100, 96, None),
+    "odd sizes": (lambda: small_head(1, (5, 7, 3)), 12, 10, None),
+    "one matrix": (lambda: small_head(2, (3,)), 6, 6, None),
+    "more rows than columns": (lambda: small_head(3, (2, 11)), 13, 12, None),
 }
 
 
 @pytest.fixture(scope="module", params=HEADS, ids=str)
 def bench(request, tmp_path_factory):
-    make, interval, expected = HEADS[request.param]
+    make, interval, expected, strategies = HEADS[request.param]
     graph = make()
-    unit = render_head(graph, interval=interval, channel_bits=11)
+    unit = render_head(graph, interval=interval, channel_bits=11, strategies=strategies)
     assert unit.interval == expected
     return HeadBench(unit, graph, tmp_path_factory.mktemp("head"))
 
