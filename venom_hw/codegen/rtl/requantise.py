@@ -51,7 +51,8 @@ def requantise(e: Elaboration, node: Node) -> Needs:
         fits = limits[0] <= known[0] and known[1] <= limits[1]
         label = e.label(node, flat) if fits else e.label(node, flat).part("rounded")
         if half_even:
-            name = e.cells.new("round", label, *known, (name, *sticky), {"drop": rest, "joined": not fits})
+            joined = not fits and rest <= JOINED_BITS
+            name = e.cells.new("round", label, *known, (name, *sticky), {"drop": rest, "joined": joined})
         else:
             name = e.cells.new("shift_right", label, *known, (name,), {"amount": rest})
         exact[flat] = Form({name: 1})
@@ -71,6 +72,8 @@ def requantise(e: Elaboration, node: Node) -> Needs:
     return out
 
 
+JOINED_BITS = 12
+"""Dropped bits up to which a rounding shares the clock of the saturation after it: three LUTs in a row."""
 FEWEST_LOW_BITS = 3
 """Low bits from which on it pays to keep only whether one of them is set."""
 
