@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.errors import BenchError
-from sim.verilate import verilate
+from sim.verilate import RANDOM_START, verilate
 from venom_hw.codegen.rtl.dispatcher import NAME, Dispatcher
 
 HERE = Path(__file__).resolve().parent
@@ -136,7 +136,7 @@ def run_script(program: Path, script: np.ndarray, folder: Path, *, plusargs: Seq
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     script.tofile(folder / "script.bin")
-    command = [str(program), str(folder / "script.bin"), str(folder / "events.bin"), *plusargs]
+    command = [str(program), str(folder / "script.bin"), str(folder / "events.bin"), *RANDOM_START, *plusargs]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode:
         raise BenchError(f"{program}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")

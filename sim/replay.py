@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from sim.device import SIM_FOLDER
 from sim.errors import BenchError
-from sim.verilate import verilate
+from sim.verilate import RANDOM_START, verilate
 from venom_hw.codegen.rtl.project import RtlProject
 from venom_hw.codegen.stimulus import Pulse, Stimulus, channel_bits, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
@@ -121,8 +121,8 @@ def run_replay(
     """
     files = list(vectors) if isinstance(vectors, list | tuple) else vectors
     running = subprocess.Popen(
-        [str(program), "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=project.folder,  # $readmemh names the tables without a folder
+        [str(program), "-", *RANDOM_START], cwd=project.folder,  # $readmemh names the tables without a folder
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     waiting: list[Path] = []
     try:

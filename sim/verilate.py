@@ -1,4 +1,7 @@
-"""Verilator without cocotb: RTL and a C++ main as a program, compiled again only when something has changed."""
+"""Verilator without cocotb: RTL and a C++ main as a program, compiled again only when something has changed.
+
+What the RTL does not initialise begins with random bits when the program gets `RANDOM_START`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 
 from sim.errors import BenchError
 from sim.toolchain import verilator_environment
+
+RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 
 
 def verilate(
@@ -50,7 +55,7 @@ def verilate(
     files = [Path(f).resolve() for f in (*sources, main, *extra)]
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", str(min(2, os.cpu_count() or 1)),
-        "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal",
+        "-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-timing", "-Wno-fatal",
         "--top-module", top, "--prefix", "Vtop", "-Mdir", str(folder), "-o", "Vtop",
         "-CFLAGS", f"-std=c++17 {flags}", *(f"+define+{name}" for name in defines), *arguments, *map(str, files),
     ]  # fmt: skip
