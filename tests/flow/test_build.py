@@ -35,9 +35,11 @@ def test_the_job_is_bit_exact_and_says_so(built):
     assert rtl["channels"] == 1024 and rtl["revisit"] == max(rtl["distances"].values()) < 20
     assert rtl["stages"] and rtl["register_bits"] > 1000 and rtl["latency"] > rtl["clocks"]["step_latency"]
     assert rtl["fifo_depth"] >= rtl["continuous"]["fifo_needed"] > 0
-    assert 0 < rtl["triggered"]["recorded"] < rtl["triggered"]["recorded_with_a_window_each"] < 1
+    shares = rtl["triggered"]
+    assert abs(shares["recorded"] + shares["own_window"] + shares["refused"] - 1) < 1e-3 and shares["recorded"] > 0.1
     assert (out / report["files"]["chart"]).read_text().startswith("<?xml")
     assert (out / report["files"]["rtl"] / "venom.sv").is_file()
+    assert (out / report["files"]["rtl"] / "triggered" / "venom_triggered.sv").is_file()
     for name in ("hls/src/venom.cpp", "hls/hls_config.cfg", "hls/run_hls.tcl", "hls/tb/vectors.bin"):
         assert name in report["files"]["written"] and (out / name).is_file()
 
@@ -131,8 +133,8 @@ def test_a_wrong_table_in_the_rtl_is_found(small_model, tmp_path, monkeypatch, c
         table[len(table) // 2] += 1
         return replace(datapath, step=replace(datapath.step, constants={**datapath.step.constants, key: table}))
 
-    rendered = flow.render_rtl
-    monkeypatch.setattr(flow, "render_rtl", lambda datapath, *args, **given: rendered(other(datapath), *args, **given))
+    rendered = flow.render_board_rtl
+    monkeypatch.setattr(flow, "render_board_rtl", lambda options, dp, out: rendered(options, other(dp), out))
     for name in ("check_rtl_cocotb", "check_cocotb"):  # not what is tested here
         monkeypatch.setattr(flow, name, lambda *args, name=name: _passed(name.replace("check_", "")))
     assert hls.main(["--model", str(small_model), "--out", str(tmp_path), "--windows", "12"]) == 1

@@ -16,14 +16,14 @@ from venom_hw.atomic import write_atomically
 from venom_hw.boards import Board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import Project, render_project
-from venom_hw.codegen.rtl.project import CHART, RtlProject, render_rtl
+from venom_hw.codegen.rtl.project import CHART, RtlProject
 from venom_hw.codegen.stimulus import Pulse, Stimulus, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
 from venom_hw.datapath.golden import Golden, WindowResult
 from venom_hw.datapath.model import Datapath, save_datapath
 from venom_hw.flow.checks import Check, check_qonnx, check_reference
 from venom_hw.flow.model_files import ModelFiles
-from venom_hw.flow.rtl import check_rtl_cocotb, check_rtl_replay, rtl_report
+from venom_hw.flow.rtl import check_rtl_cocotb, check_rtl_replay, render_board_rtl, rtl_report
 from venom_hw.flow.stimuli import KINDS, CheckWindows, check_windows, measured_pulses
 from venom_hw.interchange.importer import import_venom
 
@@ -98,9 +98,7 @@ def build(options: Options, say: Callable[[str], None] = print) -> dict:
         rtl = phase(
             "rtl_render",
             "scheduling the pipeline and writing the SystemVerilog",
-            lambda: render_rtl(
-                datapath, options.board, out / "rtl", channels=options.channels, name=files.name, chart=True
-            ),
+            lambda: render_board_rtl(options, datapath, out / "rtl"),
         )
     windows = phase("stimuli", f"making {options.windows:,} windows", lambda: make_windows(options, datapath))
     stimulus = interleaved(windows, project, options.seed)

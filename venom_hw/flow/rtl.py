@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.dispatcher import most_slots
+from venom_hw.codegen.rtl.dispatcher import most_slots, write_triggered
 from venom_hw.codegen.rtl.project import RtlProject, render_rtl
 from venom_hw.codegen.rtl.rates import dead_time, shortest_window, window_fifo_depth
 from venom_hw.codegen.stimulus import Stimulus
@@ -19,6 +19,17 @@ PHOTON_RATE = 5000.0
 BENCH_CHANNELS = 8
 BENCH_FIFO = 128
 """Places in the engine that the bench drives: its short windows come faster than the head takes them."""
+
+
+def render_board_rtl(options, datapath: Datapath, out: Path) -> RtlProject:
+    """The engine of the board's size, its stage chart, and, where the rate is known, its event-driven top."""
+    project = render_rtl(
+        datapath, options.board, out, channels=options.channels, name=options.files.name, chart=True
+    )
+    rate = (datapath.meta.get("window") or {}).get("rate_hz")
+    if rate is not None:
+        write_triggered(project.folder, project.manifest, rate_hz=float(rate))
+    return project
 
 
 def check_rtl_replay(project: RtlProject, datapath: Datapath, stimulus: Stimulus, out: Path) -> Check:
@@ -80,22 +91,26 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
     report["continuous"] = {"fifo_needed": _depth(m, project.channels)}
     if "rate_hz" not in window:
         return report
-    seconds = m["max_steps"] / window["rate_hz"]
     spacing = int(clock_hz // window["rate_hz"])
-    slots = most_slots(board.pixels, spacing, m["revisit"], interval=m["interval"])
-    if slots >= 1:
-        loss = dead_time(board.pixels, PHOTON_RATE, seconds, slots=slots)
-        report["triggered"] = {
-            "channels": board.pixels,
-            "windows_at_once": slots,
-            "fifo_needed": _depth(m, slots),
-            "photons_per_second": PHOTON_RATE,
-            "recorded": round(loss.recorded, 4),
-            "own_window": round(loss.own_window, 4),
-            "refused": round(loss.refused, 6),
-            "recorded_with_a_window_each": round(dead_time(board.pixels, PHOTON_RATE, seconds).recorded, 4),
-        }
+    for name, channels in (("triggered", project.channels), ("triggered_all_pixels", board.pixels)):
+        slots = most_slots(channels, spacing, m["revisit"], interval=m["interval"])
+        if slots >= 1:
+            report[name] = _triggered(m, channels, slots, m["max_steps"] / window["rate_hz"])
     return report
+
+
+def _triggered(m: dict, channels: int, slots: int, seconds: float) -> dict:
+    """Photons of triggered channels on one engine, `slots` windows of some seconds at once."""
+    loss = dead_time(channels, PHOTON_RATE, seconds, slots=slots)
+    return {
+        "channels": channels,
+        "windows_at_once": slots,
+        "fifo_needed": _depth(m, slots),
+        "photons_per_second": PHOTON_RATE,
+        "recorded": round(loss.recorded, 4),
+        "own_window": round(loss.own_window, 4),
+        "refused": round(loss.refused, 6),
+    }
 
 
 def _depth(m: dict, windows: int) -> int | None:

@@ -46,13 +46,10 @@ def rtl_table(rtl: dict) -> str:
         (f"places for results; needed by {rtl['channels']:,} windows at once: {rtl['continuous']['fifo_needed']}",
          rtl["fifo_depth"]),
     ]  # fmt: skip
-    if "triggered" in rtl:
-        t = rtl["triggered"]
-        photons = f"photons recorded of {t['photons_per_second']:,.0f} a second and pixel, {t['channels']:,} triggered"
-        rows += [
-            (f"{photons} channels, {t['windows_at_once']:,} windows at once", f"{t['recorded']:.1%}"),
-            ("  the same with a window open for each channel at any time", f"{t['recorded_with_a_window_each']:.1%}"),
-        ]
+    for use in (rtl[name] for name in ("triggered", "triggered_all_pixels") if name in rtl):
+        photons = f"photons recorded of {use['photons_per_second']:,.0f} a second and pixel"
+        where = f"{use['channels']:,} triggered channels, {use['windows_at_once']:,} windows at once"
+        rows.append((f"{photons}: {where}", f"{use['recorded']:.1%}"))
     return text_table((f"RTL: a sample every {rate}", "amount"), rows)
 
 
