@@ -50,3 +50,27 @@ def test_a_folder_without_a_report_is_refused(tmp_path, capsys):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "report.json is missing" in capsys.readouterr().err
+
+
+def test_recipes_are_quantised_first_and_a_failure_is_passed_on(tmp_path, capsys, monkeypatch):
+    from venom_hw.quantize import __main__ as quantize
+
+    seen = []
+
+    def quantise(arguments):  # the real command takes minutes: its arguments are checked, a shipped model is its result
+        options = quantize.parser().parse_args(arguments)
+        seen.append(options)
+        if str(options.recipe) == "w3":
+            return 2
+        options.out.mkdir(parents=True)
+        for path in find_model("ptsi-lean").step.parent.iterdir():
+            (options.out / path.name).write_bytes(path.read_bytes())
+        return 0
+
+    monkeypatch.setattr(quantize, "main", quantise)
+    assert main(["--recipes", "lean", "--preset", "inhf", "--out", str(tmp_path)]) == 0
+    (options,) = seen
+    assert options.name == "inhf-lean" and options.out == tmp_path / "lean" and str(options.recipe) == "lean"
+    assert options.model.name == "inhf.safetensors" and options.model.is_file() and options.data.name == "inhf"
+    assert "lean" in capsys.readouterr().out
+    assert main(["--recipes", "w3", "--out", str(tmp_path)]) == 2
