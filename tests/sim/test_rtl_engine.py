@@ -24,15 +24,17 @@ CHANNELS, FIFO = 5, 8
 
 CLEARED = r"(?<=read_channel\(channel_at\[{}\]\),\n      \.clear\()start_at\[\d+\]"
 FAULTS = [
-    Fault("clear_sum", "venom.sv", CLEARED.format(3), "1'b0", "back_to_back", r"sample 0: state sum\[.*\] is"),
-    Fault("clear_tap", "venom.sv", CLEARED.format(1), "1'b0", "back_to_back", r"sample 0: state sum\[.*\] is"),
-    Fault("clear_count", "venom.sv", CLEARED.format(7), "1'b0", "back_to_back", r"sample 0: state count\[0\] is"),
+    Fault("clear_sum", "venom.sv", CLEARED.format(6), "1'b0", "back_to_back", r"sample 0: state sum\[.*\] is"),
+    Fault("clear_tap", "venom.sv", CLEARED.format(5), "1'b0", "back_to_back", r"sample 0: state sum\[.*\] is"),
+    Fault("clear_count", "venom.sv", CLEARED.format(9), "1'b0", "back_to_back", r"sample 0: state count\[0\] is"),
     Fault("no_start", "venom.sv", r"(?<=start_at = \{start_before, )beat_start", "1'b0", "lengths", "sample 0: state"),
-    Fault("unwritten", "venom.sv", r"(?<=\.write\()accepted_at\[8\]", "1'b0", "interleaved", r"state sum\[.*\] is"),
-    Fault("written_elsewhere", "venom.sv", r"(?<=\.write_channel\()channel_at\[8\]", "channel_at[7]", "interleaved",
+    Fault("unwritten", "venom.sv", r"(?<=\.write\()accepted_at\[11\]", "1'b0", "interleaved", r"state sum\[.*\] is"),
+    Fault("written_elsewhere", "venom.sv", r"(?<=\.write_channel\()channel_at\[11\]", "channel_at[10]", "interleaved",
           r"state \w+\[.*\] is"),
-    Fault("read_elsewhere", "venom.sv", r"(?<=\.read_channel\()channel_at\[3\]", "channel_at[4]", "interleaved",
+    Fault("read_elsewhere", "venom.sv", r"(?<=\.read_channel\()channel_at\[6\]", "channel_at[7]", "interleaved",
           r"state sum\[.*\] is"),
+    Fault("read_after_write", "venom.sv", r"(?<=\.read_channel\()channel_at\[5\]", "channel_at[7]", "interleaved",
+          r"state \w+\[.*\] is"),
     Fault("sums_of_a_neighbour", "venom.sv", r"sum_next_sum(?=\}\))", "sum_next", "lengths", "energy is|variance is"),
     Fault("epoch_stays", "window_control.sv", r"(?<=epoch <= )epoch == '1 \? 24'd1 : epoch \+ 1'b1", "epoch", "reset",
           "beats were used|ignored_count"),

@@ -1,7 +1,7 @@
 """A network of three states whose pipeline is written by hand: the engine is tested without scheduler and renderer.
 
 sum_out = floor(sum / 2 + sample - tap / 4), tap_out = sample, count_out = count + 1. The clocks are chosen
-to matter: the tap is read and written early, the sum late, the count last; the sample is used in two clocks.
+to matter: the tap's next value is there long before the tap is read, the count comes last, the sample is used twice.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ STEP = """\
 module step (
     input wire clk,
     input wire [31:0] sample,  // clock 0
-    input wire [35:0] sum,     // clock 3
-    input wire [31:0] tap,     // clock 1
-    input wire [{c}:0] count,  // clock 7
-    output logic [35:0] sum_out,    // clock 6
+    input wire [35:0] sum,     // clock 7
+    input wire [31:0] tap,     // clock 6
+    input wire [{c}:0] count,  // clock 10
+    output logic [35:0] sum_out,    // clock 10
     output wire [31:0] tap_out,     // clock 1
-    output logic [{c}:0] count_out  // clock 8
+    output logic [{c}:0] count_out  // clock 11
 );
-  logic [31:0] sample_1, sample_2, sample_3;
-  logic [31:0] tap_2, tap_3;
+  logic [6:0][31:0] samples;
+  logic [31:0] tap_7;
   logic signed [20:0] crossed_0, crossed_1;
   logic signed [17:0] rounded_0, rounded_1;
-  assign tap_out = sample_1;
+  assign tap_out = samples[0];
   always_ff @(posedge clk) begin
-    {{sample_3, sample_2, sample_1}} <= {{sample_2, sample_1, sample}};
-    {{tap_3, tap_2}} <= {{tap_2, tap}};
-    // clock 4: quarters
-    crossed_0 <= 21'(signed'(sum[17:0])) * 2 + 21'(signed'(sample_3[15:0])) * 4 - 21'(signed'(tap_3[15:0]));
-    crossed_1 <= 21'(signed'(sum[35:18])) * 2 + 21'(signed'(sample_3[31:16])) * 4 - 21'(signed'(tap_3[31:16]));
+    samples <= {{samples[5:0], sample}};
+    tap_7 <= tap;
+    // clock 8: quarters
+    crossed_0 <= 21'(signed'(sum[17:0])) * 2 + 21'(signed'(samples[6][15:0])) * 4 - 21'(signed'(tap_7[15:0]));
+    crossed_1 <= 21'(signed'(sum[35:18])) * 2 + 21'(signed'(samples[6][31:16])) * 4 - 21'(signed'(tap_7[31:16]));
     rounded_0 <= 18'(crossed_0 >>> 2);
     rounded_1 <= 18'(crossed_1 >>> 2);
     sum_out <= {{rounded_1, rounded_0}};
@@ -103,10 +103,10 @@ def port(name: str, shape: tuple[int, ...], type_: FixedType, clock: int) -> Pip
 def counting_pipelines(datapath: Datapath) -> tuple[Pipeline, Pipeline]:
     count = datapath.step["count"].type
     top = {"c": count.width - 1}
-    inputs = [port("sample", (2,), S16, 0), port("sum", (2,), S18, 3), port("tap", (1, 2), S16, 1),
-              port("count", (1,), count, 7)]  # fmt: skip
-    outputs = [port("sum_out", (2,), S18, 6), port("tap_out", (1, 2), S16, 1), port("count_out", (1,), count, 8)]
-    step = Pipeline("step", 1, 8, {p.name: p for p in inputs}, {p.name: p for p in outputs},
+    inputs = [port("sample", (2,), S16, 0), port("sum", (2,), S18, 7), port("tap", (1, 2), S16, 6),
+              port("count", (1,), count, 10)]  # fmt: skip
+    outputs = [port("sum_out", (2,), S18, 10), port("tap_out", (1, 2), S16, 1), port("count_out", (1,), count, 11)]
+    step = Pipeline("step", 1, 11, {p.name: p for p in inputs}, {p.name: p for p in outputs},
                     {"step.sv": STEP.format(**top)}, 0)  # fmt: skip
     inputs = [port("sum", (2,), S18, 0), port("count", (1,), count, 1)]
     outputs = [port("energy", (1,), FixedType(False, 16, 0), 2), port("log_variance", (1,), S16, 1)]

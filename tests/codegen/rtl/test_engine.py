@@ -28,20 +28,30 @@ def project(network, engine, out):
 
 
 def test_clocks_of_a_pipeline_by_hand(network):
-    """sum: at its port in clock 3 of the step, so addressed 2 before; its next value is there in clock 6."""
+    """sum: at its port in clock 7 of the step, so addressed 2 before; its next value is there in clock 10."""
     engine = counting_engine(network, channels=8)
-    # the tap stands at its port in clock 1 and a memory takes clocks 1 to 3: the step begins in clock 2
-    assert engine.step_clock == 2 and engine.sample_delay == 1
+    assert engine.step_clock == 1 and engine.sample_delay == 0
     clocks = {m.name: (m.read_clock, m.value_clock, m.next_clock, m.write_clock) for m in engine.memories}
-    assert clocks == {"sum": (3, 5, 8, 8), "tap": (1, 3, 3, 5), "count": (7, 9, 10, 10)}
-    assert engine.distances == {"window": 5, "sum": 6, "tap": 5, "count": 4}
-    assert engine.revisit == 6 and engine.fifo_clock == 10 and engine.trace_clock == 10
-    assert [(s.name, s.delay) for s in engine.sums] == [("sum", 2), ("count", 0)]
+    # the tap's next value is there in clock 2, but the beat reads the tap in clock 5
+    assert clocks == {"sum": (6, 8, 11, 11), "tap": (5, 7, 2, 6), "count": (9, 11, 12, 12)}
+    assert engine.distances == {"window": 5, "sum": 6, "tap": 2, "count": 4}
+    assert engine.revisit == 6 and engine.fifo_clock == 12 and engine.trace_clock == 12
+    assert [(s.name, s.delay) for s in engine.sums] == [("sum", 1), ("count", 0)]
     assert engine.state_bits == 36 + 32 + network.step["count"].type.width + 24 + 4
 
 
+def test_a_state_that_is_needed_at_once_moves_the_step_back(network):
+    """A memory takes clocks 1 to 3: a state at its port in the step's clock 0 lets the step begin in clock 3."""
+    step, head = counting_pipelines(network)
+    early = replace(step, inputs={**step.inputs, "tap": replace(step.inputs["tap"], clock=0)})
+    engine = plan_engine(network.step, early, counting_engine(network, channels=8).head, channels=8)
+    assert engine.step_clock == 3 and engine.sample_delay == 2
+    tap = next(m for m in engine.memories if m.name == "tap")
+    assert (tap.read_clock, tap.next_clock, tap.write_clock) == (1, 4, 5)  # not before it is decided that it is used
+
+
 def test_too_short_a_revisit_distance_names_state_and_clocks(network):
-    with pytest.raises(CodegenError, match=r"revisit = 5 .*'sum' is read in clock 3 and written in clock 8 .* 6 "):
+    with pytest.raises(CodegenError, match=r"revisit = 5 .*'sum' is read in clock 6 and written in clock 11 .* 6 "):
         counting_engine(network, channels=8, revisit=5)
     assert counting_engine(network, channels=8, revisit=6).revisit == 6
     assert counting_engine(network, channels=8, revisit=MAX_REVISIT).revisit == MAX_REVISIT
@@ -51,9 +61,9 @@ def test_too_short_a_revisit_distance_names_state_and_clocks(network):
 
 def test_a_longer_pipeline_of_the_state_lengthens_the_distance(network):
     step, head = counting_pipelines(network)
-    slow = replace(step, outputs={**step.outputs, "sum_out": replace(step.outputs["sum_out"], clock=11)})
+    slow = replace(step, outputs={**step.outputs, "sum_out": replace(step.outputs["sum_out"], clock=15)})
     engine = plan_engine(network.step, slow, counting_engine(network, channels=8).head, channels=8)
-    assert engine.distances["sum"] == 11 and engine.revisit == 11 and engine.fifo_clock == 13
+    assert engine.distances["sum"] == 11 and engine.revisit == 11 and engine.fifo_clock == 16
 
 
 def test_ports_that_do_not_fit_are_refused(network):
@@ -75,9 +85,9 @@ def test_ports_that_do_not_fit_are_refused(network):
 def test_default_depth_of_the_fifo_holds_what_may_come_at_once(network):
     """64 windows may end within 72 clocks; a place is held from a window's end to its result's delivery."""
     engine = counting_engine(network, channels=64)
-    assert engine.latency == 16 and engine.head.interval == 1
-    needed = window_fifo_depth(64, 9, 1, latency=16)
-    assert needed > 16 and engine.fifo_depth == 1 << (needed - 1).bit_length()
+    assert engine.latency == 18 and engine.head.interval == 1
+    needed = window_fifo_depth(64, 9, 1, latency=18)
+    assert needed > 18 and engine.fifo_depth == 1 << (needed - 1).bit_length()
     slow = replace(engine, head=replace(engine.head, interval=64))
     with pytest.raises(CodegenError, match="the head takes one every 64"):
         default_fifo_depth(slow)
