@@ -106,7 +106,7 @@ MUTATIONS = {
     "delay": (r"\.DEPTH\(\d+\)", lambda m: f".DEPTH({int(m[0][7:-1]) + 1})", ".sv"),
     "register": (r"(_c\d+) <= (.*);", r"\1 <= ~(\2);", ".sv"),
     "table": (r"^[0-9a-f]+$", lambda m: f"{int(m[0], 16) ^ 1:0{len(m[0])}x}", ".mem"),
-    "tie": (r" & \(\|(\w+\[\d+:0\])\)", r" & (&\1)", ".sv"),
+    "tie": (r"\] & \(\(?\|(\w+\[\d+:0\])\)?\)\}", r"] & (&\1)}", ".sv"),
     "multiplier": (r"\.LATENCY\(3\)", ".LATENCY(4)", ".sv"),
     "sum": (r"<= (\d+'\(\w+\)) \+ ", r"<= \1 - ", ".sv"),
     "limit": (r"if \(~", "if (", ".sv"),

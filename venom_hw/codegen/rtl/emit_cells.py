@@ -80,7 +80,8 @@ def _plain(terms: list[tuple[Value, int, bool]], constant: int, width: int) -> s
 
 def _round(cell: Cell, x: Sequence[Value], module: Module) -> str:
     drop, width = cell.attrs["drop"], cell.output.width
-    dropped = "(" + " | ".join([f"(|{x[0].bits(drop - 1, 0)})", *(v.bits(0, 0) for v in x[1:])]) + ")"
+    dropped = " | ".join([f"(|{x[0].bits(drop - 1, 0)})", *(v.bits(0, 0) for v in x[1:])])
+    dropped = f"({dropped})" if len(x) > 1 else dropped
     last = f"{x[0].bits(drop, drop)} & {dropped}"
     return f"{{{x[0].bits(width - 1 + drop, drop + 1)}, {last}}}" if width > 1 else last
 
