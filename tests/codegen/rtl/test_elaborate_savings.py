@@ -66,6 +66,14 @@ def test_bias_and_half_are_one_addition_beside_the_matrix():
         assert len(shifts) == 1 or 0 < cell.attrs["constant"] < 1 << max(shifts), "three operands in one adder"
 
 
+def test_a_constant_may_cancel_the_half():
+    b = GraphBuilder("cancel")
+    x = b.input("x", (2,), s(10, 8))
+    offset = b.constant(np.array([-8, -72]), s(8, 8))
+    circuit = checked(b.build({"out": b.requantise(b.add(x, offset), s(8, 4))}))
+    assert [cell.attrs["constant"] for cell in cells(circuit, "add")] == [-8]  # -8 + 8: no adder; -72 + 8 = -8 * 8
+
+
 def test_rows_share_adders():
     rng = np.random.default_rng(2)
     b = GraphBuilder("matrix")

@@ -42,7 +42,7 @@ def requantise(e: Elaboration, node: Node) -> Needs:
         else:
             form = form.plus(Form({}, 1 << (rest - 1) if half_even else 0))
             note = f"{source} + half an LSB" if half_even else source
-            form, below, sticky = _without_low_bits(e, form, label) if half_even else (form, 0, ())
+            form, below, sticky = _without_low_bits(e, form, rest, label) if half_even else (form, 0, ())
             rounded[flat] = (Request(form, label.part("sum", note)), rest - below, sticky)
     yield [request for request, _, _ in rounded.values()]
     for flat, (request, rest, sticky) in rounded.items():
@@ -78,15 +78,16 @@ FEWEST_LOW_BITS = 3
 """Low bits from which on it pays to keep only whether one of them is set."""
 
 
-def _without_low_bits(e: Elaboration, form: Form, label: Label) -> tuple[Form, int, tuple[str, ...]]:
-    """A sum to be rounded without the low bits that only one term has: (sum, bits, signals of "one of them is set").
+def _without_low_bits(e: Elaboration, form: Form, drop: int, label: Label) -> tuple[Form, int, tuple[str, ...]]:
+    """A sum without the low bits that only one term has: (sum, bits, signals of "one of them is set").
 
-    Such bits meet nothing, so all that the rounding asks of them is whether they are zero: one bit waits, not all.
+    `drop` bits of the sum, with half an LSB in it, are to be rounded off. Such bits meet nothing, so all that the rounding asks of them is whether they are zero: one bit waits, not all.
     """
     zeros = {name: (c & -c).bit_length() - 1 for name, c in form.terms.items()}
     lowest = min(zeros, key=zeros.get)
     others = [z for name, z in zeros.items() if name != lowest]
-    below = min([*others, (form.constant & -form.constant).bit_length() - 1])
+    others += [(form.constant & -form.constant).bit_length() - 1] if form.constant else []
+    below = min([*others, drop - 1])
     if form.terms[lowest] != 1 or below < FEWEST_LOW_BITS or e.cells[lowest].width <= below:
         return form, 0, ()
     x = e.cells[lowest]
