@@ -14,9 +14,15 @@ import numpy as np
 
 from sim.fuzz.case import FuzzCase
 from sim.fuzz.edits import graph_edits
+from sim.fuzz.expected import reference
 from sim.fuzz.rebuild import Draft, datapath_of, least_head, without_states
+from sim.fuzz.step_vectors import step_vectors
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.datapath.ops import DatapathError
+from venom_hw.datapath.reference import run_step
+
+SINGLY = 3
+"""Nodes up to which each is tried alone instead of together with its neighbours."""
 
 
 def size(case: FuzzCase) -> tuple[int, ...]:
@@ -78,7 +84,7 @@ class Shrinker:
         before = None
         while before != size(self.best) and not self.out_of_time:
             before = size(self.best)
-            for edit in (self._states, self._head, self._pulses, self._nodes, self._samples):
+            for edit in (self._states, self._head, self._pulses, self._stretches, self._nodes, self._samples):
                 edit()
         return self.best
 
@@ -174,6 +180,27 @@ class Shrinker:
 
     def _one_channel(self) -> FuzzCase:
         return replace(self.best, channels=1, pulses=tuple(replace(p, channel=0) for p in self.best.pulses))
+
+    def _stretches(self) -> None:
+        """Many neighbouring nodes at once become constants, of the values that they have in the last sample."""
+        count = len(self.best.datapath.step.nodes)
+        chunk = count // 2
+        while chunk > SINGLY and not self.out_of_time:
+            at = 0
+            while at < len(self.best.datapath.step.nodes):
+                if not self.attempt(lambda at=at, chunk=chunk: self._frozen(at, chunk)):
+                    at += chunk
+            chunk //= 2
+
+    def _frozen(self, at: int, count: int) -> FuzzCase:
+        graph, (step, head) = self.best.datapath.step, self._drafts()
+        stimulus = self.best.stimulus(1)
+        vectors = step_vectors(graph, stimulus, reference(self.best.datapath, stimulus))
+        values = run_step(graph, vectors.inputs, vectors.inputs).tensors
+        for node in graph.nodes[at : at + count]:
+            if node.op not in ("input", "state", "constant"):
+                step.make_constant(node.name, values[node.name][-1])
+        return self._made(step, head)
 
     def _pulse(self, at: int, change) -> bool:
         def make() -> FuzzCase:

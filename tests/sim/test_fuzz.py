@@ -134,7 +134,7 @@ def mended(case, folder, workshop):
 
 def test_a_planted_bug_shrinks_to_one_requantise(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(renderings.RENDERINGS, "planted", rounds_down)
-    summary = campaign(7, 12, ["golden", "planted"], tmp_path, jobs=1, shrink_seconds=60)
+    summary = campaign(7, 12, ["golden", "planted"], tmp_path, jobs=1, shrink_seconds=600)
     values = [failure for failure in summary.failures if not failure.small.error]
     assert summary.cases == 12 and len(values) == 1 and values[0].small.rendering == "planted"
     small = load_case(values[0].path)
@@ -161,7 +161,7 @@ def test_a_planted_bug_of_a_venom_configuration_shrinks(tmp_path, monkeypatch):
     )  # fmt: skip
     case = random_case(1, number)
     fails = lambda c: (d := check("planted", c, tmp_path, None)) is not None and not d.error  # noqa: E731
-    small = Shrinker(fails, seconds=60).run(case)
+    small = Shrinker(fails, seconds=600).run(case)
     assert fails(small) and size(small)[0] <= 12 < size(case)[0] // 4
 
 
