@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,21 +45,28 @@ class Stopped(RuntimeError):
 
 
 class HeadBench:
-    """The Verilator model of a head."""
+    """The Verilator model of a head.
 
-    def __init__(self, unit: HeadUnit, graph: Graph, folder: Path, *, lint: bool = True):
+    Args:
+        folder: where it runs.
+        build: where it is compiled; what does not differ between heads is compiled once in one folder.
+        lint: whether a warning of Verilator is an error.
+    """
+
+    def __init__(self, unit: HeadUnit, graph: Graph, folder: Path, *, build: Path, lint: bool = True):
         self.unit, self.graph, self.folder = unit, graph, folder
         folder.mkdir(parents=True, exist_ok=True)
+        build.mkdir(parents=True, exist_ok=True)
         for name, text in unit.files.items():
             (folder / name).write_text(text)
-        command = ["verilator", "--cc", "--exe", "--build", "--prefix", "Vhead"]
-        command += ["-Wall"] if lint else ["-Wno-fatal", "-Wno-lint"]
-        command += ["--top-module", unit.name, "-o", "head_bench", "--x-initial", "unique", "--Mdir", "obj"]
+        command = ["verilator", "--cc", "--exe", "--build", "-Wall" if lint else "-Wno-lint", "--prefix", "Vhead"]
+        command += ["--top-module", unit.name, "-o", "head_bench", "--x-initial", "unique", "--Mdir", str(build)]
         command += ["-CFLAGS", "-O0 -std=c++17"]
         sources = [name for name in unit.files if name.endswith(".sv")]
         done = self._run([*command, *sources, str(BENCH)])
         if done.returncode:
             raise AssertionError(f"verilator: {done.stdout[-3000:]}{done.stderr[-6000:]}")
+        shutil.copy(build / "head_bench", folder / "head_bench")
 
     def _run(self, command) -> subprocess.CompletedProcess:
         env = os.environ | verilator_environment()
@@ -69,7 +77,7 @@ class HeadBench:
         lines = [f"{int(c):x} {pack(self.graph, values, w):0{digits}x}\n" for w, c in enumerate(channels)]
         (self.folder / "windows.txt").write_text("".join(lines))
         given = ["windows.txt", "results.txt", *map(str, (wait_in, wait_out, seed, reset_at))]
-        done = self._run([str(self.folder / "obj" / "head_bench"), *given])
+        done = self._run([str(self.folder / "head_bench"), *given])
         if done.returncode:
             raise Stopped(done.stderr[-2000:])
         rows = [line.split() for line in (self.folder / "results.txt").read_text().splitlines()]

@@ -29,13 +29,22 @@ HEADS = {  # graph, interval asked for and got, strategies
 }
 
 
-@pytest.fixture(scope="module", params=HEADS, ids=str)
-def bench(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    return tmp_path_factory.mktemp("build")
+
+
+SLOW = ("ptsi, loadable", "inhf")
+CHOSEN = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in HEADS]
+
+
+@pytest.fixture(scope="module", params=CHOSEN, ids=str)
+def bench(request, tmp_path_factory, build):
     make, interval, expected, strategies = HEADS[request.param]
     graph = make()
     unit = render_head(graph, interval=interval, channel_bits=11, strategies=strategies)
     assert unit.interval == expected
-    return HeadBench(unit, graph, tmp_path_factory.mktemp("head"))
+    return HeadBench(unit, graph, tmp_path_factory.mktemp("head"), build=build)
 
 
 def windows(graph, count: int, seed: int = 1):
@@ -118,12 +127,12 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_mutations_are_seen(tiny, tmp_path, mutation):
+def test_mutations_are_seen(tiny, tmp_path, build, mutation):
     graph, unit = tiny
     file, change = MUTATIONS[mutation]
     changed = change(unit.files[file])
     assert changed != unit.files[file]
-    bench = HeadBench(replace(unit, files={**unit.files, file: changed}), graph, tmp_path, lint=False)
+    bench = HeadBench(replace(unit, files={**unit.files, file: changed}), graph, tmp_path, build=build, lint=False)
     values, channels = windows(graph, 300)
     expected = golden(graph, values, channels)
     assert any(differs(bench, values, channels, wait, expected) for wait in (0, 99))
