@@ -47,7 +47,7 @@ FAULTS = [
     Fault("stays_open", "window_control.sv", r"(?<=word_5 <= )used_4 && !last_4", "used_4", "before_start",
           "ignored_count is"),
     Fault("unwatched", "revisit_watch.sv", r"same != '0", "1'b0", "revisit", "revisit_error is 0, expected 1"),
-    Fault("always_room", "venom.sv", r"places != '0", "1'b1", "overflow", "dropped_count is 0"),
+    Fault("always_room", "venom.sv", r"(?<=grant = closing && )room", "1'b1", "overflow", "dropped_count is 0"),
     Fault("dropped_uncounted", "venom.sv", r"closing && !grant", "1'b0", "overflow", "dropped_count is 0"),
     Fault("word_lost", "result_register.sv", r"held \? held_word : s_word", "s_word", "gaps", "expected"),
     Fault("tlast", "venom.sv", r"(?<=assign m_axis_TLAST = )1'b1", "1'b0", "lengths", "TLAST is 0"),
