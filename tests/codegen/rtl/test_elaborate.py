@@ -54,7 +54,7 @@ def reachable_state(graph: Graph, node, rng: np.random.Generator, batch: int) ->
 
 
 @pytest.mark.parametrize("strategies", STRATEGIES.values(), ids=STRATEGIES)
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(8), 175, 185])
 def test_random_graphs(seed, strategies):
     datapath, _ = random_datapath(seed)
     for graph in (datapath.step, factor_decay(datapath.step), datapath.head):

@@ -191,7 +191,8 @@ def _normalise(e: Elaboration, node: Node) -> Needs:
     for flat, label in alive.items():
         x = e.cells[names[flat]]
         lo, hi = (width - max(end.bit_length(), 1) for end in (x.hi, max(x.lo, 0)))
-        out[flat] = Form({e.cells.new("leading", label, lo, hi, (x.name,), {"width": width}): 1})
+        known = meet((lo, hi), e.bounds(node, flat))
+        out[flat] = Form({e.cells.new("leading", label, *known, (x.name,), {"width": width}): 1})
     return out
 
 

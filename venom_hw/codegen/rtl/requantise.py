@@ -81,7 +81,8 @@ FEWEST_LOW_BITS = 3
 def _without_low_bits(e: Elaboration, form: Form, drop: int, label: Label) -> tuple[Form, int, tuple[str, ...]]:
     """A sum without the low bits that only one term has: (sum, bits, signals of "one of them is set").
 
-    `drop` bits of the sum, with half an LSB in it, are to be rounded off. Such bits meet nothing, so all that the rounding asks of them is whether they are zero: one bit waits, not all.
+    `drop` bits of the sum, with half an LSB in it, are to be rounded off. Bits that meet nothing matter to that only in
+    whether they are zero: one bit waits, not all.
     """
     zeros = {name: (c & -c).bit_length() - 1 for name, c in form.terms.items()}
     lowest = min(zeros, key=zeros.get)
