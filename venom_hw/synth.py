@@ -33,6 +33,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, help="output folder (default: build/<board>)")
     p.add_argument("--no-alkaid", action="store_true", help="leave out alkaid's version of the step")
     p.add_argument("--no-packed", action="store_true", help="leave out the 7-series estimate")
+    p.add_argument(
+        "--strategy", action="append", default=[], metavar="NAME=VALUE",
+        help="how operations are lowered, e.g. products=dsp_packed (venom_hw/codegen/rtl/strategies.py); repeatable",
+    )  # fmt: skip
     p.add_argument("--jobs", type=int, help="Yosys processes at once (default: the processors, at most 4)")
     p.add_argument("--cache", type=Path, default=Path("build/synth-cache"), help="where netlists are kept")
     return p
@@ -43,11 +47,12 @@ def main(argv: list[str] | None = None) -> int:
     from venom_hw.atomic import write_atomically
     from venom_hw.boards import BoardError, load_board
     from venom_hw.codegen.errors import CodegenError
+    from venom_hw.codegen.rtl.strategies import CHOICES
     from venom_hw.datapath import DatapathError
     from venom_hw.flow.model_files import ModelError, find_model
     from venom_hw.interchange.importer import import_venom
     from venom_hw.interchange.onnx_graph import ImportRefused
-    from venom_hw.synthesis.design import measure
+    from venom_hw.synthesis.design import measure, named_strategies
     from venom_hw.synthesis.errors import SynthesisError
     from venom_hw.synthesis.report import document
     from venom_hw.synthesis.tables import plot, summary
@@ -60,15 +65,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.jobs is not None and args.jobs < 1:
             raise SynthesisError(f"--jobs {args.jobs}: at least 1")
+        strategies = named_strategies(args.strategy)
         board, files = load_board(args.board), find_model(args.model)
         print(f"VENOM-HW: model {files.name} for {board.title}, Yosys {yosys_version()}")
         out = args.out or Path("build") / board.name
         datapath = import_venom(files.step, files.head)
         found = measure(
             datapath, board, out / "synth", name=files.name, cache=args.cache, jobs=args.jobs,
-            packed=not args.no_packed, alkaid=not args.no_alkaid, say=lambda text: print(text, flush=True),
+            packed=not args.no_packed, alkaid=not args.no_alkaid, options={"strategies": strategies},
+            say=lambda text: print(text, flush=True),
         )  # fmt: skip
         report = document(found, board, model=files.name, datapath_hash=datapath.hash)
+        report["strategies"] = {name: getattr(strategies, name) for name in CHOICES}
         report["seconds"] = round(time.perf_counter() - start, 1)
         written = write_atomically(out / "synth.json", json.dumps(report, indent=1) + "\n")
         plot(report, out / "synth.png")

@@ -138,6 +138,8 @@ def test_without_peer_and_packing_their_rows_are_absent(found):
         (["--board", "nothing"], "unknown board 'nothing'"),
         (["--model", "nothing"], "nothing"),
         (["--jobs", "0"], "--jobs 0: at least 1"),
+        (["--strategy", "products"], "strategy 'products'; expected NAME=VALUE with a name of constant_matrix"),
+        (["--strategy", "products=magic"], "magic"),
     ],
 )
 def test_the_commands_errors_are_one_line(arguments, said, capsys):

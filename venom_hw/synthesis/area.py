@@ -23,8 +23,12 @@ from venom_hw.synthesis.errors import SynthesisError
 from venom_hw.synthesis.units import Design, Unit, cut
 from venom_hw.synthesis.yosys import FAMILIES, run_yosys, yosys_version
 
-RECIPE = 1
+RECIPE = 2
 """Counts up when the commands of `commands` change: what was kept is then worth nothing."""
+SHIFT_REGISTER = 6
+"""Length from which a chain of registers is a shift register (`synth_design -shreg_min_size 6` of Vivado; both tools
+begin at 3): a shorter one would spend LUTs, which are scarce, on flip-flops, which are not, above all the low bits that
+pass by a product's registers and the next adder."""
 BATCH = 200_000
 """Bytes of units' text that one Yosys process takes, if it is not one larger unit."""
 SOFT = "soft"
@@ -208,7 +212,10 @@ def commands(design: Design, names: Sequence[str], family: str) -> list[str]:
         f"{synth} -run prepare:map_dsp",
         # hidden from the mapping to DSP blocks, by the name that Yosys itself uses for what it leaves over
         "chtype -set $__soft_mul t:$mul a:use_dsp=no %i",
-        f"{synth} -run map_dsp:",
+        f"{synth} -nosrl -run map_dsp:finalize",
+        f"xilinx_srl -fixed -minlen {SHIFT_REGISTER}",
+        "techmap -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+        f"{synth} -run finalize:",
         *writes,
     ]
 

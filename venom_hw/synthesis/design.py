@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from venom_hw.boards import Board
 from venom_hw.codegen.rtl.project import RtlProject, render_rtl
+from venom_hw.codegen.rtl.strategies import CHOICES, Strategies
+from venom_hw.datapath.graph import Graph
 from venom_hw.datapath.model import Datapath
 from venom_hw.synthesis.alkaid_step import AlkaidStep, render_alkaid, synthesise_alkaid
 from venom_hw.synthesis.area import Area, synthesise
@@ -81,15 +83,29 @@ def measure(
     step = area = None
     if alkaid:
         say("  the same step by alkaid alone ...")
-        step = render_alkaid(projects_step(datapath), out / "alkaid")
+        step = render_alkaid(step_of(datapath), out / "alkaid")
         area = synthesise_alkaid(step, out / "yosys_alkaid", cache=cache, jobs=jobs)
     return Measured(areas, packed_area, projects, step, area)
 
 
-def projects_step(datapath: Datapath):
-    """The step graph as given, outputs that only describe left out: alkaid keeps what is an output."""
-    from dataclasses import replace
+def named_strategies(given: Sequence[str]) -> Strategies:
+    """Strategies of texts like "products=dsp_packed".
 
+    Raises:
+        SynthesisError: no such form or strategy.
+        CodegenError: the strategy has no such value.
+    """
+    chosen = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in CHOICES:
+            raise SynthesisError(f"strategy {text!r}; expected NAME=VALUE with a name of {', '.join(CHOICES)}")
+        chosen[name] = value
+    return Strategies(**chosen)
+
+
+def step_of(datapath: Datapath) -> Graph:
+    """The step graph with only the outputs that the head reads, as the engine has it."""
     read = {node.name for node in datapath.head.inputs} - {state for state, _ in datapath.step.states}
     return replace(datapath.step, outputs=tuple((o, n) for o, n in datapath.step.outputs if o in read))
 
