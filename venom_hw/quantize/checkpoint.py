@@ -2,8 +2,8 @@
 file alone.
 
 Tensors: the network's parameters, on their grids, float32.  Header metadata ``venom`` = JSON {"format",
-"name", "model" (sizes, max_steps, weight_frac), "formats" (tensor name -> bits, frac, signed, rounding),
-"recipe", "window", "normalisation", "training", "data"}.
+"name", "model" (sizes, max_steps, weight_frac), "formats" (tensor name -> bits, frac, signed, rounding
+and, where there is one, minimum), "recipe", "window", "normalisation", "training", "data"}.
 """
 
 from __future__ import annotations
