@@ -37,8 +37,8 @@ Op patterns (names as in the file; a parameter is always initialiser -> Quant, s
 * softplus: ``Softplus, Greater, Where`` between q_zt and q_delta: a table, shared by all d.
 * decay g = 1 - exp(-A softplus(zt)): ``Softplus, Greater, Where, Unsqueeze, Mul(Quant(A) (E, N)), Neg, Exp,
   Sub(1, .)`` (``, Max(., minimum)`` where the recipe has one) between q_zt and q_g: one table for each (d, n).
-* state: ``Mul(g, h)``, ``Sub(h, .)``, ``Unsqueeze`` of dx (scale () or (1, E)) and B, ``Mul``, ``Add`` -> Quant q_h (scale (1, E,
-  N)): ONE rounding.
+* state: ``Mul(g, h)``, ``Sub(h, .)``, ``Unsqueeze`` of dx (scale () or (1, E)) and B, ``Mul``, ``Add`` ->
+  Quant q_h (scale (1, E, N)): ONE rounding.
 * read-out: ``Unsqueeze(C)``, ``Mul(., h')``, ``ReduceSum(axis -1)``, ``Mul(Quant(D), xa)``, ``Add`` -> Quant
   q_y.
 * pooling: score = linear without bias (1 row) -> Quant q_s; ``Sub(S0)``, ``Exp``, ``Clip``/``Max`` (>= 1 LSB
