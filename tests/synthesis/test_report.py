@@ -56,6 +56,8 @@ def found():
         projects,
         SimpleNamespace(clocks=70, register_bits=9, checked=2000),
         alkaid,
+        SimpleNamespace(channels=2048, lanes=8, slots=64, ring=11),
+        Area(Design("d", {"d": Unit("d", Path(), "")}, Path()), {"d": Counts(ramb36=32)}, {"d": timing(4)}),
     )
 
 
@@ -75,6 +77,7 @@ def test_engine_and_head_are_apart(found, report):
     }  # fmt: skip
     assert report["head"]["lut"] == 2000 and report["head"]["dsp"] == 220 and report["head"]["bram36"] == 2.5
     assert report["head"]["lut_levels"] == 6
+    assert report["dispatcher"]["bram36"] == 32 and report["dispatcher"]["slots"] == 64
     assert report["step"]["lut"] == 21_000 and report["step"]["clocks"] == 150
     assert report["alkaid_step"]["lut"] == 40_000 and report["alkaid_step"]["lut_levels"] == 9
     assert all(aim["reached"] for aim in report["aims"].values())
@@ -129,7 +132,7 @@ def test_without_peer_and_packing_their_rows_are_absent(found):
     alone = Measured(found.areas, None, found.projects)
     report = document(alone, load_board("rfsoc4x2"), model="mine", datapath_hash="12ab")
     text = summary(report)
-    assert "alkaid" not in text and "7-series" not in text and "alkaid_step" not in report
+    assert "alkaid" not in text and "7-series" not in text and "dispatcher" not in text and "alkaid_step" not in report
 
 
 @pytest.mark.parametrize(

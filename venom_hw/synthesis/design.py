@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from venom_hw.boards import Board
+from venom_hw.codegen.rtl.dispatcher import NAME as DISPATCHER
+from venom_hw.codegen.rtl.dispatcher import Dispatcher, write_triggered
 from venom_hw.codegen.rtl.project import RtlProject, render_rtl
 from venom_hw.codegen.rtl.strategies import CHOICES, Strategies
 from venom_hw.datapath.graph import Graph
@@ -29,6 +31,8 @@ class Measured:
         areas: by channels of the engine, the whole readout's first (xcup).
         packed: the same for xc7, whose DSP blocks Yosys packs; only the first size.
         projects: the RTL, by channels.
+        alkaid, alkaid_area: alkaid's version of the step.
+        dispatcher, dispatcher_area: what cuts triggered windows out of continuous samples, in front of the engine.
     """
 
     areas: Mapping[int, Area]
@@ -36,7 +40,8 @@ class Measured:
     projects: Mapping[int, RtlProject]
     alkaid: AlkaidStep | None = None
     alkaid_area: Area | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    dispatcher: Dispatcher | None = None
+    dispatcher_area: Area | None = None
 
     @property
     def largest(self) -> Area:
@@ -75,6 +80,7 @@ def measure(
         project = render_rtl(datapath, board, out / f"rtl_{channels}", channels=channels, name=name, **(options or {}))
         projects[channels] = project
         areas[channels] = engine_area(project, out / f"yosys_{channels}", cache=cache, jobs=jobs)
+    dispatcher, dispatcher_area = dispatcher_of(datapath, projects[sizes[0]], out, cache=cache, jobs=jobs)
     packed_area = None
     if packed:
         say("  the same for 7-series, for its packing of DSP registers ...")
@@ -85,7 +91,7 @@ def measure(
         say("  the same step by alkaid alone ...")
         step = render_alkaid(step_of(datapath), out / "alkaid")
         area = synthesise_alkaid(step, out / "yosys_alkaid", cache=cache, jobs=jobs)
-    return Measured(areas, packed_area, projects, step, area)
+    return Measured(areas, packed_area, projects, step, area, dispatcher, dispatcher_area)
 
 
 def named_strategies(given: Sequence[str]) -> Strategies:
@@ -114,6 +120,18 @@ def engine_area(project: RtlProject, work: Path, **options) -> Area:
     """Synthesise a project; head and step are units of their own."""
     sources = [*project.sources, *project.memory_files]
     return synthesise(sources, project.top, work, keep=(HEAD, STEP), **options)
+
+
+def dispatcher_of(
+    datapath: Datapath, project: RtlProject, out: Path, **options
+) -> tuple[Dispatcher | None, Area | None]:
+    """The dispatcher in front of an engine at the model's rate, and its area; None where the rate leaves none."""
+    rate = (datapath.meta.get("window") or {}).get("rate_hz")
+    made = None if rate is None else write_triggered(project.folder, project.manifest, rate_hz=float(rate))
+    if made is None:
+        return None, None
+    source = project.folder / "triggered" / f"{DISPATCHER}.sv"
+    return made, synthesise([source], DISPATCHER, out / "yosys_dispatcher", progress=False, **options)
 
 
 def part(area: Area, name: str) -> tuple[Counts, int]:

@@ -44,6 +44,11 @@ def document(found: Measured, board: Board, *, model: str, datapath_hash: str) -
             "register_bits": found.alkaid.register_bits,
             "vectors_equal_to_golden": found.alkaid.checked,
         }
+    if found.dispatcher_area is not None:
+        area, made = found.dispatcher_area, found.dispatcher
+        report["dispatcher"] = measured(area.total(), area.levels()) | {
+            "channels": made.channels, "lanes": made.lanes, "slots": made.slots, "ring_samples": made.ring
+        }  # fmt: skip
     if found.packed is not None:
         report["packed_xc7"] = {
             name: part(found.packed, name)[0].summary() for name in ("engine", "head", "step")

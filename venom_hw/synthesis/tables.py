@@ -13,6 +13,7 @@ KEYS = ("lut", "lut_srl", "ff", "dsp", "bram36", "uram", "lut_levels")
 PARTS = {
     "engine": "engine, without head",
     "head": "head",
+    "dispatcher": "dispatcher of triggered windows",
     "step": "step alone (in the engine)",
     "alkaid_step": "the same step by alkaid",
 }
