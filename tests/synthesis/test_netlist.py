@@ -41,7 +41,8 @@ def flip(text: str, seed: int) -> str:
 
 def results(unit, graph, folder, count=300):
     values, channels = sums(graph, count, 3), np.random.default_rng(3).integers(0, 2048, count)
-    run = HeadBench(unit, graph, folder, lint=False).run(values, channels, wait_in=20, wait_out=30)
+    bench = HeadBench(unit, graph, folder, build=folder.parent / "build", lint=False)
+    run = bench.run(values, channels, wait_in=20, wait_out=30)
     return run.results, golden(graph, values, channels)
 
 

@@ -59,7 +59,8 @@ class HeadBench:
         build.mkdir(parents=True, exist_ok=True)
         for name, text in unit.files.items():
             (folder / name).write_text(text)
-        command = ["verilator", "--cc", "--exe", "--build", "-Wall" if lint else "-Wno-lint", "--prefix", "Vhead"]
+        command = ["verilator", "--cc", "--exe", "--build", "--prefix", "Vhead"]
+        command += ["-Wall"] if lint else ["-Wno-fatal", "-Wno-lint"]
         command += ["--top-module", unit.name, "-o", "head_bench", "--x-initial", "unique", "--Mdir", str(build)]
         command += ["-CFLAGS", "-O0 -std=c++17"]
         sources = [name for name in unit.files if name.endswith(".sv")]
