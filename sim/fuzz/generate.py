@@ -1,4 +1,4 @@
-"""Fuzz cases by number: case k of a seed is the same for ever, whatever else runs."""
+"""Fuzz cases by number: case k of a seed is the same whatever else runs, as long as the generators are the same."""
 
 from __future__ import annotations
 
