@@ -1,17 +1,12 @@
 """Saturations that set or reset their register: every pair of limits, in simulation and in LUTs."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent)]  # this folder's helpers
-
-from hand_circuits import random_inputs
-from pipeline_sim import PipelineSim
-
+from sim.pipeline_sim import PipelineSim
+from tests.codegen.rtl.hand_circuits import random_inputs
 from venom_hw.codegen.rtl.circuit import evaluate
 from venom_hw.codegen.rtl.elaborate import elaborate
 from venom_hw.codegen.rtl.emit import render_circuit
