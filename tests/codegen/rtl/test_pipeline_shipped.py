@@ -1,4 +1,4 @@
-"""The step pipelines of the shipped models under Verilator: every state word and output, also with shared multipliers."""
+"""The step pipelines of the shipped models under Verilator: all state words and outputs, also with shared multipliers."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ from venom_hw.interchange.importer import import_venom
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("model", "interval"), [("ptsi", 1), ("inhf", 1), ("ptsi", 8)])
+@pytest.mark.parametrize(("model", "interval"), [("ptsi", 1), ("inhf", 1), ("ptsi", 8), ("ptsi-lean", 4)])
 def test_step(tmp_path, model, interval):
     files = find_model(model)
     graph = import_venom(files.step, files.head).step
