@@ -28,7 +28,8 @@ def test_a_folder(tmp_path):
 
 
 def test_errors_say_what_there_is(tmp_path):
-    with pytest.raises(ModelError, match=r"'nosuch' is neither a shipped model \(inhf, inhf-lean, ptsi, ptsi-lean\) nor a folder"):
+    shipped = r"\(inhf, inhf-lean, ptsi, ptsi-lean\)"
+    with pytest.raises(ModelError, match=rf"'nosuch' is neither a shipped model {shipped} nor a folder"):
         find_model("nosuch")
     with pytest.raises(ModelError, match="step.onnx is missing; expected a folder that python -m venom_hw.quantize"):
         find_model(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The lean models in RTL: circuits exact with every way of multiplying, and as few multipliers as their recipe is for."""
+"""The lean models in RTL: exact circuits whichever way they multiply, and as few multipliers as promised."""
 
 import pytest
 
