@@ -1,4 +1,4 @@
-"""The step pipelines of the shipped models under Verilator: all state words and outputs, also with shared multipliers."""
+"""The step pipelines of the shipped models under Verilator: all state words and outputs; shared multipliers, too."""
 
 import sys
 from pathlib import Path
