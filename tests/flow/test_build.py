@@ -123,6 +123,7 @@ def test_the_whole_job_with_the_bench(small_model, tmp_path):
     assert replayed["mismatches"] == 0 and replayed["windows"] == 12 and replayed["channels"] == 1024
 
 
+@pytest.mark.slow
 def test_a_wrong_table_in_the_rtl_is_found(small_model, tmp_path, monkeypatch, capsys):
     """The RTL of a network with one other table entry: the replay says so, and the job fails."""
     from venom_hw.flow import build as flow
