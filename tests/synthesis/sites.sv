@@ -115,7 +115,7 @@ endmodule
 module sites (
     input logic clk, write, fresh, input logic signed [15:0] x, y, z, input logic [71:0] d,
     output logic signed [16:0] sum, output logic signed [17:0] total, output logic signed [24:0] p,
-    output logic [15:0] q, r, late, later, output logic [63:0] wide, output logic [11:0] one, two,
+    output logic [15:0] q, r, late, later, middle, output logic [63:0] wide, output logic [11:0] one, two,
     output logic [7:0] small, output logic [71:0] state, waiting, output logic parity
 );
   adders i_adders (.clk, .a(x), .b(y), .c(z), .sum, .total);
@@ -126,5 +126,6 @@ module sites (
   result_fifo i_fifo (.clk, .write, .read(fresh), .to(x[11:0]), .from(y[11:0]), .d, .q(waiting));
   delay i_delay (.clk, .d(x), .q(late));
   delay #(.CLOCKS(2)) i_short (.clk, .d(y), .q(later));
+  delay #(.CLOCKS(4)) i_middle (.clk, .d(z), .q(middle));
   crossing i_crossing (.clk, .a(x[11:0]), .b(y[10:0]), .q(parity));
 endmodule

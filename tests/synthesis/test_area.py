@@ -37,6 +37,7 @@ KNOWN = {
     "result_fifo": Counts(ff=72, uram=1),  # 4096 x 72
     "delay": Counts(lut_srl=16),  # 12 clocks in one SRL16 a bit
     "delay__2": Counts(ff=32),  # 2 clocks
+    "delay__3": Counts(lut_srl=16, srl_short=16, srl_short_ff=64),  # 4 clocks
     "half": Counts(lut_logic=3),
     "crossing": Counts(ff=24),
     "sites": Counts(),
@@ -133,6 +134,8 @@ def test_names_with_parameters_become_readable():
 
 def test_the_digest_sees_through_made_up_names_and_nothing_else():
     text = "autoidx 7\ncell $add $add$a.sv:3$12\n  connect \\A \\x\ncell $add $add$a.sv:4$13\n"
+    filled = "parameter \\PRIORITY 812\n"
+    assert digest(filled) == digest(filled.replace("812", "44")) != digest(filled.replace("PRIORITY", "WIDTH"))
     assert digest(text) == digest(text.replace("$12", "$99").replace("autoidx 7", "autoidx 9"))
     assert digest(text) != digest(text.replace("\\x", "\\y"))
     assert digest(text) != digest(text.replace("cell $add $add$a.sv:4", "cell $sub $add$a.sv:4"))

@@ -30,7 +30,9 @@ def area(memory: Counts) -> Area:
     units = {name: Unit(name, Path(), "", children.get(name, {})) for name in ("venom", *children["venom"], "array")}
     counts = {
         "venom": Counts(lut_logic=100, ff=200),
-        "step": Counts(lut_logic=20_000, lut_srl=1000, ff=30_000, ramb36=30, ramb18=3),
+        "step": Counts(
+            lut_logic=20_000, lut_srl=1000, srl_short=400, srl_short_ff=1600, ff=30_000, ramb36=30, ramb18=3
+        ),
         "head": Counts(lut_logic=2000, ff=3000, ramb18=5),
         "memory": memory,
         "array": Counts(ff=10, dsp=220),
@@ -68,12 +70,14 @@ def report(found):
 
 def test_engine_and_head_are_apart(found, report):
     assert part(found.largest, "engine") == (
-        Counts(lut_logic=20_100, lut_srl=1000, ff=30_220, dsp=440, ramb36=150, ramb18=3),
+        Counts(
+            lut_logic=20_100, lut_srl=1000, ff=30_220, dsp=440, ramb36=150, ramb18=3, srl_short=400, srl_short_ff=1600
+        ),
         3,  # not the head's 6
     )
     assert report["engine"] == {
-        "lut": 21_100, "lut_srl": 1000, "lut_ram": 0, "ff": 30_220, "dsp": 440, "bram36": 151.5, "uram": 0,
-        "lut_levels": 3,
+        "lut": 21_100, "lut_srl": 1000, "lut_srl_short": 400, "lut_ram": 0, "ff": 30_220, "ff_of_srl_short": 1600,
+        "dsp": 440, "bram36": 151.5, "uram": 0, "lut_levels": 3,
     }  # fmt: skip
     assert report["head"]["lut"] == 2000 and report["head"]["dsp"] == 220 and report["head"]["bram36"] == 2.5
     assert report["head"]["lut_levels"] == 6
@@ -118,7 +122,8 @@ def test_the_summary_has_every_number(report):
     text = summary(report)
     for said in ("engine, without head", "21,100", "151.5", "array x 3", "1 x 2,048 contexts", "4 x 512 contexts",
                  "of free beside Gen3: fits", "7-series", "deepest path: 6 levels, 2 of them carry, in head",
-                 "to dsp 1", "aims of one engine: all reached", "150 here, 70 by alkaid"):  # fmt: skip
+                 "to dsp 1", "20,700 LUT, 31,820 FF", "aims of one engine: all reached",
+                 "150 here, 70 by alkaid"):  # fmt: skip
         assert said in text, said
 
 

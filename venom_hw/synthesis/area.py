@@ -17,18 +17,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from venom_hw.atomic import write_atomically
-from venom_hw.synthesis.counts import Counts, count_cells
+from venom_hw.synthesis.counts import Counts, count_cells, short_shift_registers
 from venom_hw.synthesis.depth import Timing, analyse, outside
 from venom_hw.synthesis.errors import SynthesisError
 from venom_hw.synthesis.units import Design, Unit, cut
 from venom_hw.synthesis.yosys import FAMILIES, run_yosys, yosys_version
 
-RECIPE = 2
+RECIPE = 3
 """Counts up when the commands of `commands` change: what was kept is then worth nothing."""
-SHIFT_REGISTER = 6
-"""Length from which a chain of registers is a shift register (`synth_design -shreg_min_size 6` of Vivado; both tools
-begin at 3): a shorter one would spend LUTs, which are scarce, on flip-flops, which are not, above all the low bits that
-pass by a product's registers and the next adder."""
 BATCH = 200_000
 """Bytes of units' text that one Yosys process takes, if it is not one larger unit."""
 SOFT = "soft"
@@ -145,6 +141,7 @@ def examine(
             module = json.load(stream)
         cells = Counter(cell["type"] for cell in module["cells"].values())
         counts[name], others = count_cells(cells)
+        counts[name] += short_shift_registers(module)
         unknown = {type_: n for type_, n in others.items() if type_ not in design.units}
         if unknown:
             raise SynthesisError(f"{name}: cells of unknown size: {unknown}")
@@ -212,10 +209,7 @@ def commands(design: Design, names: Sequence[str], family: str) -> list[str]:
         f"{synth} -run prepare:map_dsp",
         # hidden from the mapping to DSP blocks, by the name that Yosys itself uses for what it leaves over
         "chtype -set $__soft_mul t:$mul a:use_dsp=no %i",
-        f"{synth} -nosrl -run map_dsp:finalize",
-        f"xilinx_srl -fixed -minlen {SHIFT_REGISTER}",
-        "techmap -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
-        f"{synth} -run finalize:",
+        f"{synth} -run map_dsp:",
         *writes,
     ]
 

@@ -19,11 +19,18 @@ _SITES = (
     (re.compile(r"MUXF[789]"), "muxf"),
 )
 _FREE = re.compile(r"VCC|GND|BUFG|IBUF|OBUF")
+SHORT = 6
+"""Clocks from which a shift register is worth its LUT."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Sites of a netlist. Two RAMB18 share a RAMB36; LUT logic, LUT RAM and shift registers are all LUT."""
+    """Sites of a netlist. Two RAMB18 share a RAMB36; LUT logic, LUT RAM and shift registers are all LUT.
+
+    `srl_short` are those of `lut_srl` that hold fewer than SHORT clocks, `srl_short_ff` the flip-flops that would hold
+    the same: chains of plain registers mostly, behind products and beside adders, of which Vivado packs the first into
+    the DSP block, and whose least length is an option of it (-shreg_min_size). Yosys makes LUTs of 3 and more.
+    """
 
     lut_logic: int = 0
     lut_srl: int = 0
@@ -35,6 +42,8 @@ class Counts:
     uram: int = 0
     carry4: int = 0
     muxf: int = 0
+    srl_short: int = 0
+    srl_short_ff: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -60,12 +69,26 @@ class Counts:
         return {
             "lut": self.lut,
             "lut_srl": self.lut_srl,
+            "lut_srl_short": self.srl_short,
             "lut_ram": self.lut_ram,
             "ff": self.ff,
             "dsp": self.dsp,
             "bram36": self.bram36,
             "uram": self.uram,
+            "ff_of_srl_short": self.srl_short_ff,
         }
+
+
+def short_shift_registers(module: Mapping) -> Counts:
+    """The short ones among the SRL16E of a netlist's module (JSON), as what they add to its Counts."""
+    clocks = []
+    for cell in module["cells"].values():
+        if cell["type"] == "SRL16E":
+            address = [cell["connections"][f"A{i}"][0] for i in range(4)]
+            if set(address) <= {"0", "1"}:
+                clocks.append(1 + sum(1 << i for i, bit in enumerate(address) if bit == "1"))
+    short = [n for n in clocks if n < SHORT]
+    return Counts(srl_short=len(short), srl_short_ff=sum(short))
 
 
 def count_cells(cells: Mapping[str, int]) -> tuple[Counts, dict[str, int]]:

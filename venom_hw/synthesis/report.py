@@ -89,6 +89,7 @@ def budget(found: Measured, channels: int, board: Board) -> dict:
     engines = -(-board.pixels // channels)
     counts = (found.areas[channels].total() * engines).summary()
     counts["lutram"] = counts.pop("lut_srl") + counts.pop("lut_ram")
+    del counts["lut_srl_short"], counts["ff_of_srl_short"]
     of = lambda have: {k: shares(counts, have)[k] for k in asdict(have)}  # noqa: E731
     return {
         "engines": engines,

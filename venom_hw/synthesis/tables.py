@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from venom_hw.atomic import write_atomically
+from venom_hw.synthesis.counts import SHORT
 
 COLUMNS = ("LUT", "of it SRL", "FF", "DSP", "BRAM36", "URAM", "levels")
 KEYS = ("lut", "lut_srl", "ff", "dsp", "bram36", "uram", "lut_levels")
@@ -45,12 +46,18 @@ def remarks(report: Mapping) -> list[str]:
     """Deepest path, what stands before and behind hard blocks, aims."""
     deepest = max(report["modules"], key=lambda m: m["lut_levels"])
     crossings = {k: max(m["crossings"].get(k, 0) for m in report["modules"]) for k in deepest["crossings"]}
+    engine = report["engine"]
     aims = {key: aim["aim"] for key, aim in report["aims"].items() if not aim["reached"]}
     missed = [f"{key} {report['engine'][key]:,} (aim {aim:,})" for key, aim in aims.items()]
     said = [
         f"deepest path: {deepest['lut_levels']} levels, {deepest['carry_levels']} of them carry, "
         f"in {deepest['module']}, from {deepest['from']} to {deepest['to']}",
         "levels next to hard blocks: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in crossings.items()),
+        "shift registers of fewer than {} clocks are {:,} of the engine's LUT; as flip-flops (synth_design "
+        "-shreg_min_size {}): {:,} LUT, {:,} FF".format(
+            SHORT, engine["lut_srl_short"], SHORT, engine["lut"] - engine["lut_srl_short"],
+            engine["ff"] + engine["ff_of_srl_short"],
+        ),
         "aims of one engine: " + (", ".join(missed) + " missed" if missed else "all reached"),
     ]
     if "alkaid_step" in report:

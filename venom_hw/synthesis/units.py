@@ -182,11 +182,15 @@ def choose_units(
 
 
 def digest(text: str) -> str:
-    """Hash of a module's text, the numbers in names that Yosys made up put in order of appearance."""
+    """Hash of a module's text, the numbers in names that Yosys made up put in order of appearance.
+
+    So are those of the writes that fill a memory, which count on from all that was read before.
+    """
     names: dict[str, str] = {}
 
     def number(match: re.Match) -> str:
         return names.setdefault(match.group(0), f"${len(names)}")
 
     lines = [line for line in text.splitlines() if not line.lstrip().startswith(("#", "autoidx"))]
-    return hashlib.sha256(re.sub(r"\$\S*\$\d+\S*", number, "\n".join(lines)).encode()).hexdigest()
+    made_up = r"\$\S*\$\d+\S*|(?<=parameter \\PRIORITY )\d+"
+    return hashlib.sha256(re.sub(made_up, number, "\n".join(lines)).encode()).hexdigest()
