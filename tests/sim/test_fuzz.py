@@ -21,8 +21,8 @@ from sim.fuzz.step_vectors import step_vectors
 from sim.fuzz.venom import RANGES
 from sim.fuzz.workshop import Workshop
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl import project
 from venom_hw.codegen.rtl.emit import render_pipeline
+from venom_hw.codegen.rtl.project import render_rtl
 from venom_hw.codegen.stimulus import Pulse
 from venom_hw.datapath.bounds import OPERATIONS
 from venom_hw.datapath.fixed import ROUNDING_NAMES, FixedType, Rounding
@@ -200,14 +200,22 @@ def test_a_wrong_adder_of_the_rtl_is_found(tmp_path, monkeypatch, workshop):
     assert check("rtl", small_case(), tmp_path / "right", workshop) is None
     assert check("rtl_step", small_case(), tmp_path / "right", workshop) is None
 
-    def mutant(graph, **given):
-        pipeline = render_pipeline(graph, **given)
-        files = {name: text.replace("<= sum_0 + ", "<= sum_0 - ") for name, text in pipeline.files.items()}
-        assert (files != pipeline.files) == (graph.name == "step")
-        return replace(pipeline, files=files)
+    wrong = lambda text: text.replace("<= sum_0 + ", "<= sum_0 - ")  # noqa: E731
 
-    monkeypatch.setattr(renderings, "render_pipeline", mutant)
-    monkeypatch.setattr(project, "render_pipeline", mutant)
+    def pipeline(*given, **options):
+        made = render_pipeline(*given, **options)
+        assert any(wrong(text) != text for text in made.files.values())
+        return replace(made, files={name: wrong(text) for name, text in made.files.items()})
+
+    def engine(*given, **options):
+        made = render_rtl(*given, **options)
+        assert any(wrong(source.read_text()) != source.read_text() for source in made.sources)
+        for source in made.sources:
+            source.write_text(wrong(source.read_text()))
+        return made
+
+    monkeypatch.setattr(renderings, "render_pipeline", pipeline)
+    monkeypatch.setattr(renderings, "render_rtl", engine)
     for name in ("rtl_step", "rtl"):
         found = check(name, small_case(), tmp_path / "wrong", workshop)
         assert found is not None and not found.error and found.tensor == "sum", str(found)
