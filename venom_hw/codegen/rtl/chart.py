@@ -27,6 +27,7 @@ def draw_chart(pipeline: Pipeline, path: str | Path, *, states: Mapping[str, str
     path = Path(path)
     if path.suffix not in FORMATS:
         raise CodegenError(f"{path}: a chart is {' or '.join(FORMATS)}")
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,5 +97,9 @@ def draw_chart(pipeline: Pipeline, path: str | Path, *, states: Mapping[str, str
     below.legend(fontsize=7, loc="upper right", frameon=False)
     below.tick_params(labelsize=7)
     top.tick_params(axis="x", labelsize=7)
-    figure.savefig(path, dpi=130)
+    if path.suffix == ".svg":  # the same pipeline, the same file: no date, identifiers from the content
+        with rc_context({"svg.hashsalt": pipeline.name}):
+            figure.savefig(path, metadata={"Date": None})
+    else:
+        figure.savefig(path, dpi=130)
     return path
