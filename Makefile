@@ -60,7 +60,7 @@ test-full: setup tools ## Run all tests
 golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
 	$(PY) -m venom_hw.golden $(model_flag) $(ARGS)
 
-bench: setup tools ## Measure speeds: scan, golden model, generation (writes build/bench/)
+bench: setup tools ## Measure speeds: scan, golden model, generation, RTL simulation (writes build/bench/)
 	$(PY) -m benchmarks.run $(ARGS)
 
 train: setup ## Train a float model: PRESET=ptsi|inhf (simulated) or DATA=folder, OUT=
