@@ -35,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1, help="seed of windows and interleaving (default: 1)")
     p.add_argument("--channels", type=int, help="interleaved channels (default: the board's, at the model's rate)")
     p.add_argument("--revisit", type=int, help="least clocks between two samples of a channel (default: channels)")
+    p.add_argument(
+        "--trigger-delay", type=int, default=1,
+        help="rtl/triggered: samples of a channel from a peak to the latest one as its trigger comes (default: 1)",
+    )  # fmt: skip
     p.add_argument("--no-bench", action="store_true", help="leave out cocotb and Verilator")
     p.add_argument("--no-rtl", action="store_true", help="leave out the SystemVerilog")
     return p
@@ -61,8 +65,8 @@ def main(argv: list[str] | None = None) -> int:
 
         errors = (*errors, BenchError, ToolchainError)
     try:
-        for name, least in (("windows", 4), ("seed", 0), ("channels", 1), ("revisit", 1)):
-            value = getattr(args, name)
+        for name, least in (("windows", 4), ("seed", 0), ("channels", 1), ("revisit", 1), ("trigger-delay", 0)):
+            value = getattr(args, name.replace("-", "_"))
             if value is not None and value < least:
                 raise ModelError(f"--{name} {value}: at least {least}")
         if not args.no_bench:
@@ -74,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         options = Options(
             board, files, out, args.windows, args.seed, not args.no_bench,
             channels=args.channels, revisit=args.revisit, data=args.data, rtl=not args.no_rtl,
+            trigger_delay=args.trigger_delay,
         )  # fmt: skip
         report = build(options, lambda text: print(text, flush=True))
     except errors as error:

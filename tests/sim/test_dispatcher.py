@@ -361,13 +361,30 @@ def test_triggered_engine_gives_the_golden_results(tmp_path):
 
 def test_written_beside_the_engine(tmp_path):
     manifest = dict(
-        channels=2048, max_steps=126, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
+        model="ptsi", channels=2048, max_steps=126, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
         counters=["abandoned_count", "ignored_count", "overlong_count", "dropped_count", "revisit_error"],
     )  # fmt: skip
-    d = write_triggered(tmp_path, manifest, rate_hz=500e3)
+    window = {"rate_hz": 500e3, "n_pre": 20}
+    d = write_triggered(tmp_path, manifest, window)
     assert (d.spacing, d.lanes, d.slots, d.length) == (1024, 8, 1016, 126)
+    assert (d.pre, d.trigger_delay, d.ring) == (20, 1, 22)  # the model's, not a default
     written = {path.name: path.read_text() for path in (tmp_path / "triggered").iterdir()}
+    readme = written.pop("README.md")
     assert written == d.files and set(written) == {f"{NAME}.sv", f"{TRIGGERED}.sv"}
-    assert write_triggered(tmp_path, manifest | {"channels": 12}, rate_hz=500e3).lanes == 4
-    assert write_triggered(tmp_path, manifest | {"channels": 1}, rate_hz=500e3) is None
-    assert write_triggered(tmp_path, manifest, rate_hz=4e6) is None
+    assert "20 samples before the peak" in readme and "--trigger-delay" in readme
+    assert "the last 22 samples" in written[f"{NAME}.sv"]
+    late = write_triggered(tmp_path, manifest, window, trigger_delay=4)
+    assert late.ring == 25 and "4 samples" in (tmp_path / "triggered" / "README.md").read_text()
+    assert write_triggered(tmp_path, manifest | {"channels": 12}, window).lanes == 4
+    assert write_triggered(tmp_path, manifest, {"rate_hz": 500e3}).pre == 10
+
+
+@pytest.mark.parametrize(("channels", "rate_hz"), [(1, 500e3), (2048, 4e6), (2048, None)])
+def test_no_older_dispatcher_is_left_where_there_is_none(tmp_path, channels, rate_hz):
+    manifest = dict(channels=channels, max_steps=126, revisit=9, interval=1, clock_mhz=512.0)
+    old = tmp_path / "triggered" / f"{TRIGGERED}.sv"
+    old.parent.mkdir()
+    old.write_text("module venom_triggered; endmodule\n")
+    window = {"n_pre": 10} if rate_hz is None else {"n_pre": 10, "rate_hz": rate_hz}
+    assert write_triggered(tmp_path, manifest, window) is None
+    assert not old.parent.exists()

@@ -16,6 +16,7 @@ from venom_hw.atomic import write_atomically
 from venom_hw.boards import Board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import Project, render_project
+from venom_hw.codegen.rtl.dispatcher import TRIGGER_DELAY
 from venom_hw.codegen.rtl.project import CHART, RtlProject
 from venom_hw.codegen.stimulus import Pulse, Stimulus, schedule
 from venom_hw.codegen.vectors import Expected, write_vectors
@@ -50,6 +51,7 @@ class Options:
     rtl: bool = True
     channels: int | None = None
     revisit: int | None = None
+    trigger_delay: int = TRIGGER_DELAY
     data: Path | None = None
 
 

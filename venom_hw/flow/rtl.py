@@ -26,9 +26,8 @@ def render_board_rtl(options, datapath: Datapath, out: Path) -> RtlProject:
     project = render_rtl(
         datapath, options.board, out, channels=options.channels, name=options.files.name, chart=True
     )
-    rate = (datapath.meta.get("window") or {}).get("rate_hz")
-    if rate is not None:
-        write_triggered(project.folder, project.manifest, rate_hz=float(rate))
+    window = datapath.meta.get("window") or {}
+    write_triggered(project.folder, project.manifest, window, trigger_delay=options.trigger_delay)
     return project
 
 

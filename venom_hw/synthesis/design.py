@@ -126,8 +126,7 @@ def dispatcher_of(
     datapath: Datapath, project: RtlProject, out: Path, **options
 ) -> tuple[Dispatcher | None, Area | None]:
     """The dispatcher in front of an engine at the model's rate, and its area; None where the rate leaves none."""
-    rate = (datapath.meta.get("window") or {}).get("rate_hz")
-    made = None if rate is None else write_triggered(project.folder, project.manifest, rate_hz=float(rate))
+    made = write_triggered(project.folder, project.manifest, datapath.meta.get("window") or {})
     if made is None:
         return None, None
     source = project.folder / "triggered" / f"{DISPATCHER}.sv"

@@ -14,6 +14,7 @@ any P clocks, the S slots give S. The engine takes one every II clocks (`interva
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,10 @@ STREAM = ("TDATA", "TVALID", "TREADY", "TLAST", "TUSER", "TKEEP", "TSTRB")
 COUNTERS = ("opened_count", "retrigger_count", "refused_count", "early_count", "overflow_error")
 LEAST_SPACING = 5
 """Clocks between two reads of a group's control word: it is read in clock 1 and written back in clock 4."""
+PRE = 10
+"""Samples of a window before its peak, where the model does not say (n_pre of the contracts)."""
+TRIGGER_DELAY = 1
+"""Samples of the channel after the peak when its trigger comes: a peak is one once a lower sample follows it."""
 FIFO_MARGIN = 8
 """Places beyond the proven bound: clocks between a beat and its place, and of the engine's first TREADY."""
 BLOCK_BITS = 4096
@@ -119,7 +124,7 @@ def render_dispatcher(
     spacing: int,
     revisit: int,
     lanes: int = 8,
-    pre: int = 10,
+    pre: int = PRE,
     trigger_delay: int = 0,
     slots: int | None = None,
     interval: int = 1,
@@ -202,29 +207,53 @@ def render_triggered(manifest: Mapping, *, spacing: int, banner: str | None = No
     return replace(d, files={**d.files, f"{TRIGGERED}.sv": text})
 
 
-def write_triggered(folder: str | Path, manifest: Mapping, *, rate_hz: float, **given) -> Dispatcher | None:
-    """Write the event-driven top of a rendered engine beside it: `<folder>/triggered/*.sv`.
+def write_triggered(
+    folder: str | Path, manifest: Mapping, window: Mapping, *, trigger_delay: int = TRIGGER_DELAY, **given
+) -> Dispatcher | None:
+    """Write the event-driven top of a rendered engine beside it: `<folder>/triggered/*.sv` and its README.
 
     Args:
         folder, manifest: of the engine's `RtlProject`.
-        rate_hz: samples of a channel a second, at the manifest's clock.
+        window: of the model's meta: `rate_hz` (samples of a channel a second) and `n_pre` (samples before the peak;
+            `PRE` without).
+        trigger_delay: samples of the channel between the peak and the one that is the latest as its trigger comes.
         given: as for `render_triggered`; by default the most lanes (8 at most) that divide the channels.
 
     Returns:
-        The dispatcher; None when so few channels or so short a time between two samples leave none.
+        The dispatcher; None when the model names no rate, or when so few channels or so short a time between two
+        samples leave none: then an older `triggered/` is removed.
+
+    Raises:
+        CodegenError: as `render_triggered`.
     """
+    target = Path(folder) / "triggered"
+    d = _fitting(manifest, window, {"trigger_delay": trigger_delay, **given})
+    if d is None:
+        if target.is_dir():
+            shutil.rmtree(target)  # of another engine
+        return None
+    readme = _environment().get_template("triggered_README.md.j2").render(top=TRIGGERED, d=d, **manifest)
+    for name, text in {**d.files, "README.md": readme}.items():
+        path = target / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text)
+    return d
+
+
+def _fitting(manifest: Mapping, window: Mapping, given: Mapping) -> Dispatcher | None:
+    """The dispatcher of an engine at a model's rate, if there is one."""
+    if window.get("rate_hz") is None:
+        return None
+    rate_hz = float(window["rate_hz"])
     channels, spacing = manifest["channels"], int(manifest["clock_mhz"] * 1e6 // rate_hz)
     lanes = [n for n in LANES if channels % n == 0 and channels >= 2 * n]
     if not lanes or most_slots(channels, spacing, manifest["revisit"], interval=manifest["interval"]) < 1:
         return None
     if spacing < max(LEAST_SPACING, channels // lanes[-1]):
         return None
-    d = render_triggered(manifest, **{"spacing": spacing, "lanes": lanes[-1], **given})
-    for name, text in d.files.items():
-        path = Path(folder) / "triggered" / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_atomically(path, text)
-    return d
+    return render_triggered(
+        manifest, **{"spacing": spacing, "lanes": lanes[-1], "pre": int(window.get("n_pre", PRE)), **given}
+    )
 
 
 def _axi_ports(address_bits: int) -> list[tuple[str, int, str]]:
@@ -238,15 +267,18 @@ def _axi_ports(address_bits: int) -> list[tuple[str, int, str]]:
     return ports
 
 
-@functools.cache
 def _template(name: str) -> jinja2.Template:
-    env = jinja2.Environment(
+    return _environment().get_template(f"{name}.sv.j2")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,
     )
-    return env.get_template(f"{name}.sv.j2")
 
 
 def _numbers(d: Dispatcher) -> dict[str, object]:
