@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from sim.fuzz.generate import random_case
 from sim.fuzz.renderings import check
 from sim.fuzz.shrink import Shrinker
 from sim.fuzz.workshop import Workshop
+
+MOST = 3
+"""Cases drawn for each one that is to go through all renderings, at most."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,17 @@ class Summary:
     """What a campaign did.
 
     Attributes:
-        checks, seconds: by rendering.
+        cases: drawn; complete: those that all renderings took.
+        checks, seconds: by rendering; a case that it refused is no check of it.
+        refused: cases by rendering; where "golden" stands for two engines, by engine.
         failures: one for each kind of difference, shrunk.
         repeated: further cases by the file of a failure of the same kind.
     """
 
     cases: int = 0
+    complete: int = 0
     checks: Counter = field(default_factory=Counter)
+    refused: Counter = field(default_factory=Counter)
     seconds: Counter = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     repeated: dict[Path, list[str]] = field(default_factory=dict)
@@ -61,32 +68,35 @@ class Summary:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one case: differences and seconds by rendering."""
+    """Of one case, by rendering: differences where it was compared, seconds, reasons where it was refused."""
 
     number: int
     differences: dict[str, Difference | None]
     seconds: dict[str, float]
+    refused: dict[str, str]
 
 
 def run_case(
     case: FuzzCase, renderings: Sequence[str], folder: Path, workshop: Workshop, *, keep: Path | None = None
 ) -> Outcome:
     """One case through renderings, in a folder of its own that is removed afterwards (or in `keep`, which stays)."""
-    differences, seconds = {}, {}
+    differences, seconds, refused = {}, {}, {}
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         place = place if keep is None else keep.resolve()
         for name in renderings:
             begin = time.perf_counter()
-            differences[name] = check(name, case, Path(place), workshop)
+            checked = check(name, case, Path(place), workshop)
             seconds[name] = time.perf_counter() - begin
-    return Outcome(0, differences, seconds)
+            refused |= checked.refused
+            if checked.compared:
+                differences[name] = checked.difference
+    return Outcome(0, differences, seconds, refused)
 
 
 def _numbered(seed: int, number: int, renderings: Sequence[str], folder: Path, tools: Path) -> Outcome:
-    outcome = run_case(random_case(seed, number), renderings, folder, Workshop(tools))
-    return Outcome(number, outcome.differences, outcome.seconds)
+    return replace(run_case(random_case(seed, number), renderings, folder, Workshop(tools)), number=number)
 
 
 def outcomes(
@@ -126,7 +136,7 @@ def shrink(
     """The smallest case with the same kind of difference, its difference, and the renderings it took."""
 
     def again(smaller: FuzzCase) -> Difference | None:
-        return run_case(smaller, [found.rendering], folder, workshop).differences[found.rendering]
+        return run_case(smaller, [found.rendering], folder, workshop).differences.get(found.rendering)
 
     def fails(smaller: FuzzCase) -> bool:
         difference = again(smaller)
@@ -148,7 +158,7 @@ def campaign(
     tools: Path | None = None,
     progress: Callable[[Summary, Outcome | None, Shrinker | None], None] = lambda *given: None,
 ) -> Summary:
-    """Cases 0 to count - 1 of a seed.
+    """Cases of a seed from 0 on until `count` of them went through all renderings, at most `MOST * count`.
 
     Args:
         out: gets ``failures/<case>-<rendering>.json``; failures of an earlier run are removed.
@@ -167,9 +177,17 @@ def campaign(
     jobs = min(os.cpu_count() or 1, 4) if jobs is None else jobs
     summary = Summary()
     known: dict[tuple[str, str, str], Path] = {}
-    for outcome in outcomes(seed, range(count), renderings, work, workshop, jobs=jobs):
+
+    def drawn() -> Iterator[Outcome]:
+        while (missing := min(count - summary.complete, MOST * count - summary.cases)) > 0:
+            numbers = range(summary.cases, summary.cases + missing)
+            yield from outcomes(seed, numbers, renderings, work, workshop, jobs=jobs)
+
+    for outcome in drawn():
         summary.cases += 1
+        summary.complete += outcome.differences.keys() >= set(renderings)
         summary.checks.update(outcome.differences.keys())
+        summary.refused.update(outcome.refused.keys())
         summary.seconds.update(outcome.seconds)
         for found in filter(None, outcome.differences.values()):
             case = random_case(seed, outcome.number)

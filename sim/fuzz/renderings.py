@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sim import pipeline_sim
 from sim.device import SIM_FOLDER
 from sim.fuzz.case import FuzzCase
 from sim.fuzz.difference import Difference, first_difference
-from sim.fuzz.errors import FuzzError
+from sim.fuzz.errors import FuzzError, Refused
 from sim.fuzz.expected import reference
 from sim.fuzz.options import interval_of, strategies_of
 from sim.fuzz.step_vectors import head_vectors, step_vectors
@@ -40,25 +41,25 @@ HEAD_INTERVAL = 64
 Check = Callable[[FuzzCase, Path, Workshop], Difference | None]
 
 
-def golden(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
-    """The NumPy engine of the golden model."""
-    return _golden("golden", "numpy", case)
+def numpy(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+    """The NumPy engine of the golden model; refuses some graphs."""
+    return _golden("numpy", case)
 
 
 def native(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
     """The compiled engine of the golden model."""
-    return _golden("native", "native", case)
+    return _golden("native", case)
 
 
-def _golden(name: str, engine: str, case: FuzzCase) -> Difference | None:
+def _golden(engine: str, case: FuzzCase) -> Difference | None:
     stimulus, datapath = case.stimulus(REVISIT), case.datapath
     expected = reference(datapath, stimulus)
     samples, lengths = stimulus.windows(datapath.step.max_steps)
     try:
         result = Golden(datapath.step, datapath.head, engine=engine, threads=1).run(samples, lengths, trace=True)
-    except NoKernel:  # says so, as promised: `auto` then takes the other engine
-        return None
-    return first_difference(name, stimulus, datapath.step.max_steps, expected, result.trace, result.outputs)
+    except NoKernel as error:
+        raise Refused(str(error)) from None
+    return first_difference(engine, stimulus, datapath.step.max_steps, expected, result.trace, result.outputs)
 
 
 def hls(case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
@@ -159,26 +160,53 @@ def _board():
 
 
 RENDERINGS: dict[str, Check] = {
-    "golden": golden, "native": native, "circuit": circuit, "hls": hls, "rtl_step": rtl_step,
-    "rtl": rtl,
+    "numpy": numpy, "native": native, "circuit": circuit, "hls": hls, "rtl_step": rtl_step, "rtl": rtl,
 }  # fmt: skip
-"""By name, in the order in which they run."""
+"""By name."""
+EITHER = {"golden": ("numpy", "native")}
+"""Names for the first of several renderings that takes the case."""
 DEFAULT = ("golden", "hls", "rtl")
 
 
-def check(name: str, case: FuzzCase, folder: Path, workshop: Workshop) -> Difference | None:
+def names() -> tuple[str, ...]:
+    """All that `check` knows."""
+    return *EITHER, *RENDERINGS
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of one rendering of a case.
+
+    Attributes:
+        compared: whether anything was; False if all that the name stands for refuse the case.
+        difference: None if equal (or not compared).
+        refused: why, by rendering.
+    """
+
+    compared: bool
+    difference: Difference | None
+    refused: Mapping[str, str]
+
+
+def check(name: str, case: FuzzCase, folder: Path, workshop: Workshop) -> Checked:
     """One rendering of a case; an error of the generator or of a compiler is a difference too.
 
     Raises:
         FuzzError: no rendering of that name.
     """
-    if name not in RENDERINGS:
-        raise FuzzError(f"no rendering {name!r}; there are {', '.join(RENDERINGS)}")
+    if name not in names():
+        raise FuzzError(f"no rendering {name!r}; there are {', '.join(names())}")
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return RENDERINGS[name](case, folder, workshop)
-    except subprocess.TimeoutExpired:
-        return Difference(name, f"no end within {SECONDS} s", error="TimeoutExpired")
-    except Exception as error:  # whatever a rendering raises is what was looked for
-        text = str(error).replace(f"{folder}/", "").strip() or repr(error)
-        return Difference(name, text, error=type(error).__name__)
+    refused = {}
+    for each in EITHER.get(name, (name,)):
+        try:
+            return Checked(True, RENDERINGS[each](case, folder, workshop), refused)
+        except Refused as error:
+            refused[each] = str(error)
+        except subprocess.TimeoutExpired:
+            found = Difference(each, f"no end within {SECONDS} s", error="TimeoutExpired")
+            return Checked(True, found, refused)
+        except Exception as error:  # whatever a rendering raises is what was looked for
+            text = str(error).replace(f"{folder}/", "").strip() or repr(error)
+            return Checked(True, Difference(each, text, error=type(error).__name__), refused)
+    return Checked(False, None, refused)

@@ -11,7 +11,7 @@ from sim.fuzz.__main__ import main
 from sim.fuzz.campaign import campaign
 from sim.fuzz.case import FuzzCase, load_case, save_case
 from sim.fuzz.difference import Difference
-from sim.fuzz.errors import FuzzError
+from sim.fuzz.errors import FuzzError, Refused
 from sim.fuzz.expected import reference
 from sim.fuzz.generate import VENOM_EVERY, random_case
 from sim.fuzz.rebuild import least_head
@@ -38,6 +38,13 @@ CASES = 200
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
     return Workshop(tmp_path_factory.mktemp("tools"))
+
+
+def differs(name, case, folder, workshop) -> Difference | None:
+    """The difference of a rendering that takes the case."""
+    checked = check(name, case, folder, workshop)
+    assert checked.compared, checked.refused
+    return checked.difference
 
 
 # --------------------------------------------------------------------------------------------------- cases
@@ -99,15 +106,68 @@ def test_step_vectors_start_windows_at_zero_and_follow_their_states():
 
 
 @pytest.mark.parametrize("first", range(0, 160, 40))
-def test_golden_model_on_small_graphs(first, tmp_path, workshop):
-    for number in range(first, first + 40):
-        assert check("golden", random_case(2, number), tmp_path, workshop) is None, number
+def test_numpy_golden_model_on_small_graphs(first, tmp_path, workshop):
+    numbers = range(first, first + 40)
+    checked = {number: check("numpy", random_case(2, number), tmp_path, workshop) for number in numbers}
+    assert not {number: c.difference for number, c in checked.items() if c.difference}
+    refused = [c for c in checked.values() if not c.compared]
+    assert all(c.refused.keys() == {"numpy"} for c in refused)
+    assert len(refused) < 20, "the other engine is for the few"
+
+
+REFUSED = 2
+"""Number of a case of seed 2 that the NumPy engine refuses, and the compiled one takes."""
+
+
+def test_what_the_numpy_engine_refuses_the_compiled_one_checks(tmp_path, monkeypatch, workshop):
+    case = random_case(2, REFUSED)
+    alone = check("numpy", case, tmp_path, workshop)
+    assert not alone.compared and alone.difference is None and "node" in alone.refused["numpy"]
+    both = check("golden", case, tmp_path, workshop)
+    assert both.compared and both.difference is None and both.refused == alone.refused
+    wrong = Difference("native", "planted")
+    monkeypatch.setitem(renderings.RENDERINGS, "native", lambda *given: wrong)
+    assert check("golden", case, tmp_path, workshop).difference is wrong
+
+
+def refuses_odd_channels(case, folder, workshop):
+    """A rendering for some cases only."""
+    if case.channels % 2:
+        raise Refused(f"{case.channels} channels")
+
+
+def test_a_refused_case_is_not_counted_and_another_one_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(renderings.RENDERINGS, "planted", refuses_odd_channels)
+    monkeypatch.setitem(renderings.RENDERINGS, "mended", mended)
+    odd = [random_case(2, number).channels % 2 for number in range(30)]
+    drawn = next(n for n in range(31) if n - sum(odd[:n]) == 10)
+    assert drawn > 10
+    summary = campaign(2, 10, ["mended", "planted"], tmp_path, jobs=1)
+    assert (summary.cases, summary.complete, summary.failed) == (drawn, 10, 0)
+    assert summary.checks == {"mended": drawn, "planted": 10} and summary.refused == {"planted": drawn - 10}
+    arguments = ["--count", "10", "--seed", "2", "--jobs", "1", "--out", str(tmp_path), "--renderings"]
+    assert main([*arguments, "mended,planted"]) == 0
+    printed = capsys.readouterr().out
+    assert f"compared: mended {drawn}, planted 10; refused by planted {drawn - 10}" in printed
+    assert "ALL EQUAL: 10 cases through all of mended, planted" in printed
+
+
+def test_a_campaign_whose_cases_are_all_refused_ends_and_fails(tmp_path, monkeypatch, capsys):
+    def refuses(case, folder, workshop):
+        """A rendering for no case."""
+        raise Refused("no")
+
+    monkeypatch.setitem(renderings.RENDERINGS, "planted", refuses)
+    arguments = ["--count", "2", "--jobs", "1", "--out", str(tmp_path), "--renderings", "planted"]
+    assert main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert "compared: planted 0; refused by planted 6" in printed and "BUT 2 CASES TOO FEW" in printed
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 def test_what_was_found_before_stays_found(path, tmp_path, workshop):
     case = load_case(path)
-    assert check(case.about["rendering"], case, tmp_path, workshop) is None
+    assert differs(case.about["rendering"], case, tmp_path, workshop) is None
 
 
 # --------------------------------------------------------------------------------------------------- planted bugs
@@ -157,10 +217,10 @@ def test_a_planted_bug_of_a_venom_configuration_shrinks(tmp_path, monkeypatch):
     monkeypatch.setitem(renderings.RENDERINGS, "planted", rounds_down)
     number = next(
         n for n in range(0, 99, VENOM_EVERY)
-        if (found := check("planted", random_case(1, n), tmp_path, None)) and not found.error
+        if (found := differs("planted", random_case(1, n), tmp_path, None)) and not found.error
     )  # fmt: skip
     case = random_case(1, number)
-    fails = lambda c: (d := check("planted", c, tmp_path, None)) is not None and not d.error  # noqa: E731
+    fails = lambda c: (d := differs("planted", c, tmp_path, None)) is not None and not d.error  # noqa: E731
     small = Shrinker(fails, seconds=600).run(case)
     assert fails(small) and size(small)[0] <= 12 < size(case)[0] // 4
 
@@ -170,7 +230,7 @@ def test_errors_of_one_kind_are_one_kind(tmp_path, monkeypatch):
         raise CodegenError(f"node 'add_{case.channels}': {case.channels} bits in {folder}/step.sv")
 
     monkeypatch.setitem(renderings.RENDERINGS, "planted", fails)
-    one, two = (check("planted", replace(random_case(1, 1), channels=n), tmp_path, None) for n in (1, 2))
+    one, two = (differs("planted", replace(random_case(1, 1), channels=n), tmp_path, None) for n in (1, 2))
     assert one.error == "CodegenError" and one.message == "node 'add_1': 1 bits in step.sv"
     assert one.kind == two.kind != Difference("planted", "node 'mul_1'", error="ValueError").kind
 
@@ -189,16 +249,16 @@ def small_case() -> FuzzCase:
 
 
 def test_a_wrong_rounding_of_the_hls_cpp_is_found(tmp_path, monkeypatch, workshop):
-    assert check("hls", small_case(), tmp_path / "right", workshop) is None
+    assert differs("hls", small_case(), tmp_path / "right", workshop) is None
     names = ROUNDING_NAMES[Rounding.HALF_EVEN]
     monkeypatch.setitem(ROUNDING_NAMES, Rounding.HALF_EVEN, replace(names, ap_fixed="AP_TRN"))
-    found = check("hls", small_case(), tmp_path / "wrong", workshop)
+    found = differs("hls", small_case(), tmp_path / "wrong", workshop)
     assert found is not None and not found.error and found.tensor in ("old", "sum")
 
 
 def test_a_wrong_adder_of_the_rtl_is_found(tmp_path, monkeypatch, workshop):
-    assert check("rtl", small_case(), tmp_path / "right", workshop) is None
-    assert check("rtl_step", small_case(), tmp_path / "right", workshop) is None
+    assert differs("rtl", small_case(), tmp_path / "right", workshop) is None
+    assert differs("rtl_step", small_case(), tmp_path / "right", workshop) is None
 
     wrong = lambda text: text.replace("<= sum_0 + ", "<= sum_0 - ")  # noqa: E731
 
@@ -217,7 +277,7 @@ def test_a_wrong_adder_of_the_rtl_is_found(tmp_path, monkeypatch, workshop):
     monkeypatch.setattr(renderings, "render_pipeline", pipeline)
     monkeypatch.setattr(renderings, "render_rtl", engine)
     for name in ("rtl_step", "rtl"):
-        found = check(name, small_case(), tmp_path / "wrong", workshop)
+        found = differs(name, small_case(), tmp_path / "wrong", workshop)
         assert found is not None and not found.error and found.tensor == "sum", str(found)
 
 
@@ -226,13 +286,14 @@ def test_a_wrong_adder_of_the_rtl_is_found(tmp_path, monkeypatch, workshop):
 
 def test_a_few_cases_through_golden_hls_and_rtl(tmp_path, capsys):
     assert main(["--count", "5", "--seed", "1", "--shrink", "0", "--out", str(tmp_path)]) == 0
-    assert "ALL EQUAL" in capsys.readouterr().out
+    assert "ALL EQUAL: 5 cases through all of golden, hls, rtl" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_many_cases_through_golden_hls_and_rtl(tmp_path, capsys):
     result = main(["--count", str(CASES), "--seed", "2026", "--shrink", "120", "--out", str(tmp_path)])
-    assert result == 0, capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert result == 0 and f"ALL EQUAL: {CASES} cases through all of golden, hls, rtl" in printed, printed
 
 
 @pytest.mark.slow
