@@ -1,4 +1,4 @@
-"""The event-driven top that the jobs write: windows that begin as many samples before the peak as the model's do."""
+"""The event-driven top that the jobs write and what they report of it."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,9 @@ import venom_hw.flow.rtl as flow
 import venom_hw.synthesis.design as design
 from venom_hw.codegen.rtl.dispatcher import NAME
 from venom_hw.codegen.rtl.project import RtlProject
+from venom_hw.codegen.rtl.rates import dead_time
 from venom_hw.flow.build import Options
+from venom_hw.flow.summary import rtl_table
 
 MANIFEST = dict(
     model="mine", channels=64, max_steps=40, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
@@ -31,3 +33,29 @@ def test_windows_begin_where_the_model_was_trained(tmp_path, monkeypatch, n_pre)
     made, _ = design.dispatcher_of(datapath, project, tmp_path)
     assert (made.pre, made.trigger_delay) == (n_pre, 1)
     assert f"{n_pre} before the trigger's sample, itself, 1 for" in written.read_text()
+
+
+def report_of():
+    clocks = {name: {} for name in ("clocks", "stages", "stats")}
+    manifest = MANIFEST | clocks | dict(
+        fifo_depth=128, head="serial", head_interval=32, latency=400, state_bits=64, register_bits=5000,
+        distances={"h": 9, "window": 5},
+    )  # fmt: skip
+    board = SimpleNamespace(design_mhz=512.0, pixels=2048)
+    return flow.rtl_report(RtlProject(None, manifest, ()), board, {"rate_hz": 500e3})
+
+
+def test_dead_time_is_as_long_as_the_dispatcher_blocks_a_channel():
+    """From a trigger to the window's first beat half a sample on average, 40 samples, and the beat that frees it."""
+    report = report_of()
+    for name, channels, slots in (("triggered", 64, 64), ("triggered_all_pixels", 2048, 1016)):
+        want = dead_time(channels, 5000.0, 40.5 / 500e3, slots=slots)
+        assert report[name]["recorded"] == round(want.recorded, 4), name
+        assert report[name]["recorded"] < round(dead_time(channels, 5000.0, 40 / 500e3, slots=slots).recorded, 4)
+
+
+def test_rows_of_the_summary_say_what_they_count():
+    text = rtl_table(report_of())
+    assert "shortest windows sustained back to back, in samples (serial head, one every 32 clocks)" in text
+    assert "pixel: 64 triggered channels, 64 windows at once" in text
+    assert "pixel: an engine for all the board's 2,048 triggered channels, 1,016 windows at once" in text

@@ -16,6 +16,9 @@ from venom_hw.flow.checks import Check
 
 PHOTON_RATE = 5000.0
 """Photons a second and pixel for which the report gives the dead time."""
+FREEING = 0.5
+"""Samples that a window blocks its channel beyond its own: it is half a sample on average from a trigger to the
+window's first beat, and the beat after its last one frees the channel."""
 BENCH_CHANNELS = 8
 BENCH_FIFO = 128
 """Places in the engine that the bench drives: its short windows come faster than the head takes them."""
@@ -94,12 +97,12 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
     for name, channels in (("triggered", project.channels), ("triggered_all_pixels", board.pixels)):
         slots = most_slots(channels, spacing, m["revisit"], interval=m["interval"])
         if slots >= 1:
-            report[name] = _triggered(m, channels, slots, m["max_steps"] / window["rate_hz"])
+            report[name] = _triggered(m, channels, slots, (m["max_steps"] + FREEING) / window["rate_hz"])
     return report
 
 
 def _triggered(m: dict, channels: int, slots: int, seconds: float) -> dict:
-    """Photons of triggered channels on one engine, `slots` windows of some seconds at once."""
+    """Photons of triggered channels on one engine, `slots` windows at once, each blocking its channel for `seconds`."""
     loss = dead_time(channels, PHOTON_RATE, seconds, slots=slots)
     return {
         "channels": channels,

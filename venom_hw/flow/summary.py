@@ -41,14 +41,19 @@ def rtl_table(rtl: dict) -> str:
         (f"least clocks between two samples of a channel (loop of {slowest})", rtl["revisit"]),
         (f"clocks from a window's last sample to its result ({rtl['latency_us']:g} us)", rtl["latency"]),
         ("register bits of the step, delays included", rtl["register_bits"]),
-        (f"clocks a window of the {rtl['head']} head: windows from as many samples on, back to back",
-         rtl["shortest_window"]),
+        (f"shortest windows sustained back to back, in samples ({rtl['head']} head, one every "
+         f"{rtl['head_interval']} clocks)", rtl["shortest_window"]),
         (f"places for results; needed by {rtl['channels']:,} windows at once: {rtl['continuous']['fifo_needed']}",
          rtl["fifo_depth"]),
     ]  # fmt: skip
-    for use in (rtl[name] for name in ("triggered", "triggered_all_pixels") if name in rtl):
+    for name in ("triggered", "triggered_all_pixels"):
+        if name not in rtl:
+            continue
+        use = rtl[name]
         photons = f"photons recorded of {use['photons_per_second']:,.0f} a second and pixel"
         where = f"{use['channels']:,} triggered channels, {use['windows_at_once']:,} windows at once"
+        if name == "triggered_all_pixels":
+            where = f"an engine for all the board's {where}"
         rows.append((f"{photons}: {where}", f"{use['recorded']:.1%}"))
     return text_table((f"RTL: a sample every {rate}", "amount"), rows)
 
