@@ -122,7 +122,7 @@ def plot(report: Mapping, path: Path) -> None:
             axes.legend(loc="lower right", frameon=False)
         else:
             axes.barh(names, values, color="#3b75af")
-        axes.set_title(f"{title}: {sum(values):,}")
+        axes.set_title(f"{title}: {sum(m[key] * m['instances'] for m in report['modules']):,}")
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
