@@ -1,6 +1,7 @@
 """Calibration of every channel, loaded through AXI4-Lite: the engine does what golden does with each channel's own."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sim.case import Case, Segment, expect, save_case
 from sim.rtl_device import rtl_device
 from venom_hw.boards import load_board
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.calibration import MAGIC, calibration_of
+from venom_hw.codegen.rtl.calibration import MAGIC, CalibrationTensor, calibration_of
 from venom_hw.codegen.rtl.project import render_rtl
 from venom_hw.codegen.stimulus import Pulse, schedule
 from venom_hw.datapath.passes.loadable import loadable_head, loadable_step
@@ -147,12 +148,22 @@ def test_address_map(network, project):
     assert {t["name"]: len(t["default"]) for t in c["tensors"]} == WORDS
     assert c["channel_stride"] == 32 and c["base"] == 1 << (3 + 3 + 2)
     readme = (project.folder / "README.md").read_text()
-    assert "| 0x18 | gain[0] | s12.9 | 700 |" in readme and "0x100 + 32 * channel" in readme
+    assert "| 0x18 | gain[0] | s12.9 | 700 | -2048 to 2047 | -2.925 to +2.924 |" in readme
+    assert "| 0x14 | affine_bias[1] | s12.9 | -300 | -2048 to 2047 | -6.823 to +6.826 |" in readme
+    assert "0x100 + 32 * channel" in readme
     loaded = [*loadable_step(network.step)[1], *loadable_head(network.head)[1]]
     from venom_hw.codegen.names import Names
 
     made = calibration_of(loaded, dict.fromkeys(WORDS, 9), CHANNELS, Names())
     assert made.address(3, "offset") == address(project, 3, "offset")
+
+
+def test_what_can_be_loaded_as_multiples_of_the_models_own():
+    tensor = CalibrationTensor("gain", "gain", (3,), 8, True, (100, 0, -3), 0, 0, "s8.0")
+    assert tensor.limits == (-128, 127)
+    assert tensor.factors == ((-1.28, 1.27), None, (-42.333, 42.666))  # never more than there is
+    assert replace(tensor, signed=False, default=(100,)).limits == (0, 255)
+    assert replace(tensor, signed=False, default=(100,)).factors == ((0.0, 2.55),)
 
 
 def test_a_network_without_an_affine_has_nothing_to_load(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,20 @@ class CalibrationTensor:
     def signal(self) -> str:
         """Of the top module."""
         return f"{self.ident}_loaded"
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer of an element."""
+        return (-(1 << self.width - 1), (1 << self.width - 1) - 1) if self.signed else (0, (1 << self.width) - 1)
+
+    @property
+    def factors(self) -> tuple[tuple[float, float] | None, ...]:
+        """What can be loaded, as multiples of the model's own integers, rounded towards 0 to three digits.
+
+        (smallest, largest) of each element; None where the model's own is 0.
+        """
+        ends = lambda v: sorted(math.trunc(1000 * end / v) / 1000 for end in self.limits)  # noqa: E731
+        return tuple(tuple(ends(v)) if v else None for v in self.default)
 
     @property
     def raw(self) -> tuple[int, ...]:
@@ -126,7 +141,8 @@ class Calibration:
             "channel_stride": 4 * self.channel_words,
             "tensors": [
                 {"name": t.name, "shape": list(t.shape), "width": t.width, "signed": t.signed, "type": t.note,
-                 "offset": 4 * t.first_word, "default": list(t.default)}
+                 "offset": 4 * t.first_word, "default": list(t.default), "limits": list(t.limits),
+                 "factors": [f and list(f) for f in t.factors]}
                 for t in self.tensors
             ],
         }  # fmt: skip
