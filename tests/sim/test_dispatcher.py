@@ -85,9 +85,9 @@ def check(d, script, events):
     np.testing.assert_array_equal(found["last"], want.last[:whole])
     counted = {name: int(kind(name)["data"][-1]) for name in COUNTERS}
     taken_late = set(kind("taken")["clock"][kind("taken")["clock"] > events["clock"].max() - 8])
-    if not taken_late:
-        for name in COUNTERS[:-1]:
-            assert counted[name] == want.outcomes.count(name), name
+    assert not taken_late, "the counters would be read before they have counted"
+    for name in COUNTERS[:-1]:
+        assert counted[name] == want.outcomes.count(name), name
     assert counted["overflow"] == 0
     order = np.lexsort((found["clock"], channel))
     apart = np.diff(found["clock"][order].astype(int))[np.diff(channel[order]) == 0]
@@ -223,6 +223,20 @@ def test_a_broken_spacing_is_flagged(built):
     events = run_script(program, script, folder)
     assert events["data"][events["kind"] == KINDS.index("overflow")][-1] == 1
     assert events.dtype == EVENT
+
+
+@pytest.mark.parametrize("apart", [1, 2, 3, 4])
+def test_a_sample_lost_in_the_ring_is_flagged(built, apart):
+    """Two beats of one group, no window open: the second reads the control word before the first has written it."""
+    d, program, folder = built("eight lanes")
+    script = np.zeros(3 + 8 * d.spacing, script_dtype(d.lanes))
+    script["rst_n"][3:], script["ready"] = 1, 1
+    at = np.arange(3 + 4 * d.spacing, len(script) - d.spacing, d.spacing)
+    script["valid"][at], script["group"][at] = 1, 2
+    script["valid"][at[0] + 1 : at[0] + 4], script["group"][at[0] + 1 : at[0] + 4] = 1, (5, 6, 7)  # others may
+    script["valid"][at[2] + apart], script["group"][at[2] + apart] = 1, 2
+    events = run_script(program, script, folder)
+    assert events["data"][events["kind"] == KINDS.index("overflow")].tolist() == [int(apart < 4)]
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.5])
