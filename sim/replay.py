@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,15 @@ class ReplayResult:
             where = "; first: channel {channel}, sample {sample}, {tensor}{index}: expected {expected}, found {found}"
             text += where.format(**self.first)
         return text
+
+
+def address_channels(channels: int) -> list[int]:
+    """Channels that differ from channel 0 in one address bit each, 0 and the last: a memory that drops a bit mixes two.
+
+    >>> address_channels(24)
+    [0, 1, 2, 4, 8, 16, 23]
+    """
+    return sorted({0, channels - 1, *(1 << k for k in range((channels - 1).bit_length()))})
 
 
 def replay_macros(project: RtlProject) -> dict[str, str | int]:
@@ -174,20 +183,23 @@ def long_run(
     *,
     chunk: int = CHUNK,
     seed: int = 1,
+    channels: Sequence[int] | None = None,
 ) -> Iterator[Stimulus]:
     """Stimuli of `total` samples or somewhat more, no window open at the end of any: every channel gets its turn.
 
     Args:
         samples, lengths: windows to draw from, (n, L, 2) and (n,).
         chunk: samples of one stimulus.
+        channels: that get windows, all by default; on few of them a short run has many windows one after another.
     """
     rng = np.random.default_rng(seed)
-    order, drawn = list(range(project.channels)), 0
+    used = range(project.channels) if channels is None else channels
+    order, drawn = list(used), 0
     while drawn < total:
         pulses, count = [], 0
         while count < min(chunk, total - drawn):
             if not order:
-                order = list(range(project.channels))
+                order = list(used)
             window = int(rng.integers(len(lengths)))
             pulses.append(Pulse(order.pop(int(rng.integers(len(order)))), samples[window, : lengths[window]]))
             count += int(lengths[window])

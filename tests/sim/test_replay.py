@@ -1,6 +1,7 @@
 """The replay driver: generated RTL against vector files, and that it sees whatever is wrong with either."""
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codegen"))
 from tiny_venom import tiny_venom
 
 from sim.errors import BenchError
-from sim.replay import build_replay, long_run, replay, run_replay
+from sim.replay import address_channels, build_replay, long_run, replay, run_replay
 from venom_hw.boards import load_board
 from venom_hw.codegen.rtl.project import render_rtl
 from venom_hw.codegen.stimulus import ABANDONED, IGNORED, OVERLONG, Pulse, schedule
@@ -165,23 +166,55 @@ def test_files_that_do_not_fit_are_refused(tiny, project, program, tmp_path):
         run_replay(project, program, [short])
 
 
-def soak(model, total, folder):
+def test_a_run_on_few_channels_comes_back_to_each(project, windows):
+    few = address_channels(CHANNELS)
+    assert few == [0, 1, 2, 4, 8, 16, 23] and address_channels(1) == [0]
+    (stimulus,) = long_run(project, *windows, 500, channels=few)
+    assert windows_by_channel([stimulus]).keys() == set(few)
+    assert min(windows_by_channel([stimulus]).values()) >= 5
+
+
+def test_a_memory_that_drops_an_address_bit_is_seen(tiny, project, windows, tmp_path):
+    for source in (*project.sources, *project.memory_files):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    path = tmp_path / "state_memory.sv"
+    text = path.read_text()
+    assert text.count("memory[read_channel]") == text.count("memory[write_channel]") == 1
+    text = text.replace("memory[read_channel]", "memory[read_channel & 5'd23]")
+    path.write_text(text.replace("memory[write_channel]", "memory[write_channel & 5'd23]"))
+    faulty = replace(project, folder=tmp_path)
+    few = long_run(project, *windows, 500, channels=address_channels(CHANNELS))
+    program = build_replay(faulty, tmp_path / "built", optimise="-O0")
+    result = replay(faulty, tiny, tmp_path / "out", few, program=program)
+    assert result.mismatches > 10 and result.first["channel"] in (0, 8), str(result)
+
+
+def windows_by_channel(stimuli):
+    """Windows with a result."""
+    runs = [s.runs(LENGTH) for s in stimuli]
+    return Counter(channel for r in runs for channel in r.channel[r.closing >= 0].tolist())
+
+
+def soak(model, total, folder, channels=None):
     """A shipped model with all 2,048 channels: pulses and windows at the rails, until `total` samples are through."""
     files = find_model(model)
     datapath = import_venom(files.step, files.head)
     project = render_rtl(datapath, load_board("rfsoc4x2"), folder / "rtl", channels=2048, name=model)
     windows = check_windows(datapath, 400, folder=folder / "pulses", seed=7)
     program = build_replay(project, folder / "built")
-    result = replay(
-        project, datapath, folder, long_run(project, windows.samples, windows.lengths, total), program=program
-    )
+    stimuli = long_run(project, windows.samples, windows.lengths, total, channels=channels)
+    result = replay(project, datapath, folder, stimuli, program=program)
     assert result.mismatches == 0, str(result)
     assert result.beats >= total and result.compared > 193 * total
     return result
 
 
 def test_short_soak_of_a_shipped_model(tmp_path):
-    soak("ptsi", 10_000, tmp_path)
+    """Few channels of the 2,048, one for each address bit: several windows on each, so clears and what is left."""
+    few = address_channels(2048)
+    assert len(few) == 13
+    result = soak("ptsi", 10_000, tmp_path, few)
+    assert result.windows >= 5 * len(few)  # in turns: none has more than one window more than another
 
 
 @pytest.mark.slow
