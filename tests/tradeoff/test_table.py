@@ -68,9 +68,30 @@ def test_recipes_are_quantised_first_and_a_failure_is_passed_on(tmp_path, capsys
         return 0
 
     monkeypatch.setattr(quantize, "main", quantise)
-    assert main(["--recipes", "lean", "--preset", "inhf", "--out", str(tmp_path)]) == 0
+    for name in ("inhf", "inhf-between"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "808nm.npz").touch()
+    monkeypatch.chdir(tmp_path)  # the float model is found from anywhere
+    given = ["--preset", "inhf", "--data", str(tmp_path / "inhf"), "--out", str(tmp_path)]
+    assert main(["--recipes", "lean", *given]) == 0
     (options,) = seen
     assert options.name == "inhf-lean" and options.out == tmp_path / "lean" and str(options.recipe) == "lean"
-    assert options.model.name == "inhf.safetensors" and options.model.is_file() and options.data.name == "inhf"
+    assert options.model.name == "inhf.safetensors" and options.model.is_file()
+    assert options.data == tmp_path / "inhf" and options.extra == [tmp_path / "inhf-between"]
     assert "lean" in capsys.readouterr().out
-    assert main(["--recipes", "w3", "--out", str(tmp_path)]) == 2
+    assert main(["--recipes", "w3", *given]) == 2
+
+
+def test_without_pulses_the_command_that_makes_them_is_named(tmp_path, capsys, monkeypatch):
+    from venom_hw.quantize import __main__ as quantize
+
+    monkeypatch.setattr(quantize, "main", lambda arguments: pytest.fail("there is nothing to quantise with"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["--recipes", "lean", "--out", "out"]) == 2
+    printed = capsys.readouterr().err
+    assert "data/ptsi: no pulses" in printed
+    assert "python -m venom_hw.simulate --preset ptsi --pulses 8000 --seed 1 --out data/ptsi" in printed
+    (tmp_path / "data" / "ptsi").mkdir(parents=True)
+    (tmp_path / "data" / "ptsi" / "808nm.npz").touch()
+    assert main(["--recipes", "lean", "--out", "out"]) == 2
+    assert "data/ptsi-between: no pulses" in capsys.readouterr().err

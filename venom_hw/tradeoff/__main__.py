@@ -10,7 +10,8 @@ DESCRIPTION = """\
 A table of quantised models: change of mean resolving power (from their reports) against LUTs, multipliers and block
 RAMs (estimated from their graphs; synthesised ones beside them with --synth).
 
-With --recipes each recipe is first quantised (python -m venom_hw.quantize; a finished one is kept) into OUT/<recipe>.
+With --recipes each recipe is first quantised (python -m venom_hw.quantize; a finished one is kept) into OUT/<recipe>,
+with pulses of python -m venom_hw.simulate: on the laser lines (--data) and between them (--extra).
 """
 EPILOG = """\
 examples:
@@ -28,7 +29,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("models", nargs="*", help="shipped models or folders (default: all shipped models)")
     p.add_argument("--recipes", nargs="+", default=[], metavar="RECIPE", help="shipped recipes or TOML files to try")
-    p.add_argument("--preset", default="ptsi", help="float model and data of --recipes: ptsi (default) or inhf")
+    p.add_argument(
+        "--preset", default="ptsi", choices=("ptsi", "inhf"), help="float model and data of --recipes (default ptsi)"
+    )
+    p.add_argument("--data", type=Path, metavar="FOLDER", help="pulses for --recipes (default data/PRESET)")
+    p.add_argument(
+        "--extra", type=Path, metavar="FOLDER", help="pulses between the lines for --recipes (default DATA-between)"
+    )
     p.add_argument("--out", type=Path, default=Path("build/tradeoff"), help="folder of the results (build/tradeoff)")
     p.add_argument("--channels", type=int, default=2048, help="contexts whose states are counted (default 2048)")
     p.add_argument(
@@ -46,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     for recipe in options.recipes:
         out = options.out / Path(recipe).stem
         folders.append(str(out))
-        if (status := _quantise(options.preset, recipe, out)) != 0:
+        if (status := _quantise(options, recipe, out)) != 0:
             return status
     names = options.models or ([] if folders else shipped_models())
     try:
@@ -69,14 +76,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _quantise(preset: str, recipe: str, out: Path) -> int:
+def _quantise(options: argparse.Namespace, recipe: str, out: Path) -> int:
+    from venom_hw.flow.model_files import PRETRAINED
     from venom_hw.quantize.__main__ import main as quantise
 
+    preset = options.preset
+    data = options.data or Path("data") / preset
+    extra = options.extra or data.with_name(f"{data.name}-between")
+    for folder, what in ((data, "--pulses 8000 --seed 1"), (extra, "--pulses 300 --seed 3 --energies E1,E2,...")):
+        if not any(folder.glob("*.npz")):
+            print(
+                f"error: {folder}: no pulses to quantise with; make them, or say where they are (--data, --extra):\n"
+                f"  python -m venom_hw.simulate --preset {preset} {what} --out {folder}\n"
+                f"the shipped models' numbers and energies: {PRETRAINED / 'README.md'}",
+                file=sys.stderr,
+            )
+            return 2
     return quantise(
         [
-            *("--model", f"venom_hw/pretrained/{preset}.safetensors", "--data", f"data/{preset}"),
-            *("--extra", f"data/{preset}-between", "--recipe", recipe, "--out", str(out)),
-            *("--name", f"{preset}-{out.name}", "--threads", "1"),
+            *("--model", str(PRETRAINED / f"{preset}.safetensors"), "--data", str(data), "--extra", str(extra)),
+            *("--recipe", recipe, "--out", str(out), "--name", f"{preset}-{out.name}", "--threads", "1"),
         ]
     )
 
