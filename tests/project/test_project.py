@@ -22,6 +22,7 @@ ARROWS = {
     "interchange": {"datapath"},
     "codegen": {"datapath", "boards"},
     "synthesis": {"datapath", "codegen", "boards"},
+    "tradeoff": {"quantize", "flow", "interchange", "datapath"},
     "flow": {"model", "detector", "interchange", "datapath", "codegen", "boards"},
 }
 # Small modules without imports of the project, open to every room.
@@ -34,6 +35,7 @@ FOREIGN = {
     "codegen": {"torch", "onnx", "qonnx", "brevitas"},
     "interchange": {"jinja2"},
     "synthesis": {"torch", "onnx", "qonnx", "brevitas"},
+    "tradeoff": {"torch", "onnx", "qonnx", "brevitas", "jinja2"},
 }
 
 
@@ -53,6 +55,12 @@ def imported_names(path: Path) -> set[str]:
 
 def room_files(room: str) -> list[Path]:
     return sorted((REPOSITORY / "venom_hw" / room).rglob("*.py"))
+
+
+def test_every_room_has_its_arrows():
+    folders = {path.parent.name for path in (REPOSITORY / "venom_hw").glob("*/__init__.py")}
+    with_code = {path.relative_to(REPOSITORY / "venom_hw").parts[0] for path in tracked("venom_hw/*/*.py")}
+    assert set(ARROWS) == folders == with_code
 
 
 @pytest.mark.parametrize("room", sorted(ARROWS))
