@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # random_graphs, tiny_venom
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_venom
 
 from venom_hw.boards import load_board
 from venom_hw.codegen.csim import FLAGS, build_csim
@@ -20,8 +20,10 @@ CHANNELS, REVISIT = 3, 2
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """datapath, project, stimulus, expected, vectors (path), flags."""
-    from random_graphs import random_stimulus, reference
     from tiny_venom import tiny_venom
+
+    from sim.fuzz.expected import reference
+    from sim.fuzz.random_graph import random_stimulus
 
     datapath = tiny_venom()
     folder = tmp_path_factory.mktemp("tiny") / "hls"

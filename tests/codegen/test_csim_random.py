@@ -1,8 +1,10 @@
 """Random graphs of every operation: the C simulation against the reference executor, every word of every tensor."""
 
 import pytest
-from random_graphs import OPS, random_datapath, random_stimulus, reference
 
+from sim.fuzz.expected import reference
+from sim.fuzz.grower import OPS
+from sim.fuzz.random_graph import random_datapath, random_stimulus
 from venom_hw.boards import load_board
 from venom_hw.codegen.csim import build_csim, run_csim
 from venom_hw.codegen.hls_project import render_project

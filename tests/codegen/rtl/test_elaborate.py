@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.codegen.random_graphs import random_datapath
+from sim.fuzz.random_graph import random_datapath
 from tests.codegen.tiny_venom import tiny_venom
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.circuit import evaluate

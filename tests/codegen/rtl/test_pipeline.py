@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tiny_venom
 
 from bundle import bundle, prefixed
 from hand_circuits import every_cell, random_inputs
-from pipeline_sim import PipelineSim
 from tiny_venom import tiny_venom
 
 from sim.fuzz.random_graph import random_step
+from sim.pipeline_sim import PipelineSim
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.rtl.circuit import evaluate
 from venom_hw.codegen.rtl.emit import render_circuit, render_pipeline

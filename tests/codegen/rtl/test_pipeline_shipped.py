@@ -8,9 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pipeline_sim import PipelineSim
 from test_pipeline import differences, steps
 
+from sim.pipeline_sim import PipelineSim
 from venom_hw.codegen.rtl.emit import render_pipeline
 from venom_hw.flow.model_files import find_model
 from venom_hw.interchange.importer import import_venom
