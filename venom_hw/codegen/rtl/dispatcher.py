@@ -84,11 +84,6 @@ class Dispatcher:
         return channel_bits(self.groups)
 
     @property
-    def ring_bits(self) -> int:
-        """Memory bits of the ring."""
-        return 32 * self.lanes * self.ring << self.group_bits
-
-    @property
     def jitter(self) -> int:
         """Clocks that a sample waits longer than another, at most."""
         return self.slots * self.interval - 1
