@@ -38,7 +38,8 @@ def test_windows_begin_where_the_model_was_trained(tmp_path, monkeypatch, n_pre)
 def report_of():
     clocks = {name: {} for name in ("clocks", "stages", "stats")}
     manifest = MANIFEST | clocks | dict(
-        fifo_depth=128, head="serial", head_interval=32, latency=400, state_bits=64, register_bits=5000,
+        fifo_depth=128, fifo_needed=70, head="serial", head_fallback=None, head_interval=32, latency=400,
+        state_bits=64, register_bits=5000,
         distances={"h": 9, "window": 5},
     )  # fmt: skip
     board = SimpleNamespace(design_mhz=512.0, pixels=2048)
@@ -55,7 +56,12 @@ def test_dead_time_is_as_long_as_the_dispatcher_blocks_a_channel():
 
 
 def test_rows_of_the_summary_say_what_they_count():
-    text = rtl_table(report_of())
+    report = report_of()
+    assert report["continuous"] == {"fifo_needed": 70, "fifo_slack": 58, "pause_clocks": 58 * 32}
+    text = rtl_table(report)
+    assert "The head is parallel" not in text
+    assert "not possible: table 'a'" in rtl_table(report | {"head": "parallel", "head_fallback": "table 'a' too wide"})
+    assert "places for results (64 windows at once need 70; a consumer may pause 1,856 clocks)" in text
     assert "shortest windows sustained back to back, in samples (serial head, one every 32 clocks)" in text
     assert "pixel: 64 triggered channels, 64 windows at once" in text
     assert "pixel: an engine for all the board's 2,048 triggered channels, 1,016 windows at once" in text

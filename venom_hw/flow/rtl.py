@@ -81,7 +81,7 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
     """
     m = project.manifest
     given = ("channels", "interval", "revisit", "distances", "max_steps", "fifo_depth", "head", "head_interval",
-             "latency", "clocks", "state_bits", "register_bits", "stages", "stats")  # fmt: skip
+             "head_fallback", "latency", "clocks", "state_bits", "register_bits", "stages", "stats")  # fmt: skip
     report = {name: m[name] for name in given}
     clock_hz = board.design_mhz * 1e6
     report["latency_us"] = round(m["latency"] / board.design_mhz, 3)
@@ -90,7 +90,13 @@ def rtl_report(project: RtlProject, board, window: dict) -> dict:
         "head": clock_hz / m["head_interval"],
     }
     report["shortest_window"] = shortest_window(m["head_interval"], interval=m["interval"])
-    report["continuous"] = {"fifo_needed": _depth(m, project.channels)}
+    needed = m["fifo_needed"]
+    slack = None if needed is None else m["fifo_depth"] - needed
+    report["continuous"] = {
+        "fifo_needed": needed,
+        "fifo_slack": slack,
+        "pause_clocks": None if slack is None else max(0, slack) * m["head_interval"],
+    }
     if "rate_hz" not in window:
         return report
     spacing = int(clock_hz // window["rate_hz"])

@@ -33,6 +33,15 @@ def weights(bits: dict[str, int]) -> str:
     return f"{usual}" + (f" ({others})" if others else "")
 
 
+def _slack(rtl: dict) -> str:
+    """Places needed, and how long a consumer may pause."""
+    use = rtl["continuous"]
+    if use["fifo_needed"] is None:
+        return "not enough for windows back to back"
+    text = f"{rtl['channels']:,} windows at once need {use['fifo_needed']:,}"
+    return f"{text}; a consumer may pause {use['pause_clocks']:,} clocks"
+
+
 def rtl_table(rtl: dict) -> str:
     """Rates and sizes of the RTL."""
     slowest = max(rtl["distances"], key=rtl["distances"].__getitem__)
@@ -43,8 +52,7 @@ def rtl_table(rtl: dict) -> str:
         ("register bits of the step, delays included", rtl["register_bits"]),
         (f"shortest windows sustained back to back, in samples ({rtl['head']} head, one every "
          f"{rtl['head_interval']} clocks)", rtl["shortest_window"]),
-        (f"places for results; needed by {rtl['channels']:,} windows at once: {rtl['continuous']['fifo_needed']}",
-         rtl["fifo_depth"]),
+        (f"places for results ({_slack(rtl)})", rtl["fifo_depth"]),
     ]  # fmt: skip
     for name in ("triggered", "triggered_all_pixels"):
         if name not in rtl:
@@ -55,7 +63,10 @@ def rtl_table(rtl: dict) -> str:
         if name == "triggered_all_pixels":
             where = f"an engine for all the board's {where}"
         rows.append((f"{photons}: {where}", f"{use['recorded']:.1%}"))
-    return text_table((f"RTL: a sample every {rate}", "amount"), rows)
+    table = text_table((f"RTL: a sample every {rate}", "amount"), rows)
+    if rtl["head_fallback"]:
+        table += f"\nThe head is parallel, as large as it can be: a serial one is not possible: {rtl['head_fallback']}"
+    return table
 
 
 def summary(report: dict, out: Path) -> str:

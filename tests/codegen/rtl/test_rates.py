@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from venom_hw.codegen.errors import CodegenError
-from venom_hw.codegen.rtl.rates import dead_time, most_closings, shortest_window, window_fifo_depth
+from venom_hw.codegen.rtl.rates import (
+    dead_time,
+    most_closings,
+    shortest_window,
+    window_fifo_depth,
+    with_slack,
+)
 
 
 def deepest(closings, head_interval, latency=0):
@@ -71,6 +77,28 @@ def test_closings_never_exceed_the_bound():
         (total[clocks:] - total[:-clocks]).max() > most_closings(clocks, windows, length) - 3
         for clocks in range(10, 80)
     )
+
+
+@pytest.mark.parametrize("latency", [0, 7, 40, 300])
+@pytest.mark.parametrize("interval", [1, 2])
+def test_depth_is_the_greatest_difference_of_all_times(interval, latency):
+    rng = np.random.default_rng(6)
+    for _ in range(40):
+        windows, length, head = (int(n) for n in rng.integers((1, 2, 1), (50, 12, 12)))
+        if length * interval < head:
+            continue
+        differences = [
+            most_closings(clocks, windows, length, interval=interval) - max(0, clocks - 1 - latency) // head
+            for clocks in range(1, 3000)
+        ]
+        assert window_fifo_depth(windows, length, head, interval=interval, latency=latency) == max(differences)
+
+
+@pytest.mark.parametrize(
+    ("needed", "depth"), [(1, 32), (28, 64), (48, 64), (49, 128), (514, 1024), (1018, 2048), (2041, 4096)]
+)
+def test_default_depth_leaves_a_sixteenth_for_the_consumer(needed, depth):
+    assert with_slack(needed) == depth >= max(needed + 16, needed * 17 // 16)
 
 
 def test_windows_shorter_than_the_head_sustains_are_refused():

@@ -14,7 +14,7 @@ from venom_hw.codegen.names import Names
 from venom_hw.codegen.rtl.calibration import Calibration, calibration_of
 from venom_hw.codegen.rtl.head import HeadUnit
 from venom_hw.codegen.rtl.pipeline import Pipeline, PipelinePort
-from venom_hw.codegen.rtl.rates import window_fifo_depth
+from venom_hw.codegen.rtl.rates import window_fifo_depth, with_slack
 from venom_hw.codegen.stimulus import channel_bits
 from venom_hw.datapath.graph import Graph
 from venom_hw.datapath.passes.loadable import Loadable
@@ -239,10 +239,23 @@ def plan_engine(
     return _with_revisit(engine, revisit)
 
 
+def needed_fifo_depth(e: Engine) -> int:
+    """Places with which continuous windows of L samples lose nothing, in whatever order they end, while the consumer
+    takes each result at once.
+
+    Raises:
+        CodegenError: the head does not keep up with windows of L samples.
+    """
+    return window_fifo_depth(e.channels, e.max_steps, e.head.interval, interval=e.interval, latency=e.latency)
+
+
 def default_fifo_depth(e: Engine) -> int:
-    """Places with which continuous windows of L samples lose nothing, in whatever order they end: a power of two."""
-    depth = window_fifo_depth(e.channels, e.max_steps, e.head.interval, interval=e.interval, latency=e.latency)
-    return max(2, 1 << (depth - 1).bit_length())
+    """The needed places with some for a consumer that pauses (`rates.with_slack`).
+
+    Raises:
+        CodegenError: as `needed_fifo_depth`.
+    """
+    return with_slack(needed_fifo_depth(e))
 
 
 def _sum(name: str, bits: int, step: Pipeline, memories: Sequence[StateMemory], step_clock: int, names: Names) -> Sum:

@@ -38,19 +38,25 @@ def pipeline_of(graph: Graph, name: str, strategies: Strategies, interval: int =
 
 def head_unit(
     graph: Graph, kind: str, interval: int | None, window: int, bits: int, banner: str, strategies: Strategies
-) -> tuple[str, HeadUnit]:
-    """The head and its kind: one that nobody set an interval for is parallel where it cannot be serial."""
+) -> tuple[str, HeadUnit, str | None]:
+    """The kind of the head, the head, and why it is parallel where it was to be serial.
+
+    A head that nobody set an interval for is parallel where it cannot be serial.
+    """
+    reason = None
     if kind == "serial":
         wanted = default_head_interval(window) if interval is None else interval
         try:
-            return kind, render_head(
+            unit = render_head(
                 graph, interval=wanted, channel_bits=bits, strategies=strategies, banner=banner
             )
-        except CodegenError:
+            return kind, unit, None
+        except CodegenError as error:
             if interval is not None:
                 raise
+            reason = str(error)
     pipeline = pipeline_of(graph, "head_pipeline", strategies)
-    return "parallel", parallel_head(graph, pipeline, channel_bits=bits, banner=banner)
+    return "parallel", parallel_head(graph, pipeline, channel_bits=bits, banner=banner), reason
 
 
 def default_head_interval(window: int) -> int:

@@ -13,7 +13,7 @@ from venom_hw.atomic import write_atomically
 from venom_hw.codegen.errors import CodegenError
 from venom_hw.codegen.hls_project import check_ports, state_entry
 from venom_hw.codegen.rtl.chart import draw_chart
-from venom_hw.codegen.rtl.engine import Engine, plan_engine
+from venom_hw.codegen.rtl.engine import Engine, needed_fifo_depth, plan_engine
 from venom_hw.codegen.rtl.engine_files import TEMPLATES, engine_files
 from venom_hw.codegen.rtl.parts import head_unit, needed, pipeline_of, with_calibration
 from venom_hw.codegen.rtl.strategies import Strategies
@@ -151,23 +151,24 @@ def render_rtl(
 
     strategies = strategies or Strategies()
     step = pipeline_of(step_graph, "step", strategies, interval)
-    head, unit = head_unit(
+    head, unit, fallback = head_unit(
         head_graph, head, head_interval, step_graph.max_steps * interval, channel_bits(channels), banner, strategies
     )
     engine = plan_engine(
         step_graph, step, unit, channels=channels, revisit=revisit, fifo_depth=fifo_depth,
         loadable=step_loaded, head_loadable=head_loaded,
     )  # fmt: skip
-    project = write_rtl(datapath, board, engine, Path(out), name=name, banner=banner, head=head)
+    project = write_rtl(datapath, board, engine, Path(out), name=name, banner=banner, head=head, head_fallback=fallback)
     if chart:
         draw_chart(step, project.folder / CHART, states=dict(step_graph.states))
     return project
 
 
 def write_rtl(
-    datapath, board, engine: Engine, out: Path, *, name: str, banner: str, head: str = "serial"
+    datapath, board, engine: Engine, out: Path, *, name: str, banner: str, head: str = "serial",
+    head_fallback: str | None = None,
 ) -> RtlProject:
-    """Write the files of a planned engine."""
+    """Write the files of a planned engine; `head_fallback`: why its head is not serial though it was to be."""
     own = engine_files(engine, banner)
     made = {**engine.head.files, **engine.step.files}
     clash = [f for f in own if f in made and made[f] != own[f]]
@@ -177,6 +178,7 @@ def write_rtl(
     files = {**made, **own, "venom.sv": top}
     sources = [f for f in files if f.endswith(".sv")]
     manifest = _manifest(datapath, board, engine, name, head) | {
+        "head_fallback": head_fallback,
         "sources": sources,
         "memory_files": [f for f in files if f.endswith(".mem")],
     }
@@ -203,6 +205,14 @@ def write_files(folder: Path, files: Mapping[str, str]) -> tuple[Path, ...]:
     return tuple(written)
 
 
+def _fifo_needed(e: Engine) -> int | None:
+    """Places that continuous windows need; None: the head does not keep up with them for ever, no depth is enough."""
+    try:
+        return needed_fifo_depth(e)
+    except CodegenError:
+        return None
+
+
 def _manifest(datapath, board, e: Engine, name: str, head: str) -> dict:
     step = datapath.step
     return {
@@ -220,6 +230,7 @@ def _manifest(datapath, board, e: Engine, name: str, head: str) -> dict:
         "distances": e.distances,
         "max_steps": e.max_steps,
         "fifo_depth": e.fifo_depth,
+        "fifo_needed": _fifo_needed(e),
         "head": head,
         "head_interval": e.head.interval,
         "latency": e.latency,

@@ -12,6 +12,9 @@ import numpy as np
 
 from venom_hw.codegen.errors import CodegenError
 
+SLACK = 16
+"""Results that a consumer may leave waiting in the worst moment, at least; one every `head_interval` clocks."""
+
 
 @dataclass(frozen=True)
 class DeadTime:
@@ -42,11 +45,11 @@ def shortest_window(head_interval: int, *, interval: int = 1) -> int:
 def most_closings(clocks: int, windows: int, length: int, *, interval: int = 1) -> int:
     """Bound on the windows of `length` samples that close in any `clocks` clocks, `windows` being open at a time.
 
-    Each closing takes a beat: T / II of them. And of all windows that close but the `windows` that were open before,
-    every sample lies in those clocks: windows + T / (II * L).
+    There are T / II beats. Each of the `windows` that were open before takes one of them at least, its last; of any
+    other window that closes all L lie in those clocks.
     """
     beats = -(-clocks // interval)
-    return min(beats, windows + beats // length)
+    return min(beats, windows + max(0, beats - windows) // length)
 
 
 def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval: int = 1, latency: int = 0) -> int:
@@ -59,8 +62,8 @@ def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval
             the clocks from its last beat to its result count all those whose result is still to be delivered.
 
     The worst case: all of them close one after the other, as fast as samples come. In T clocks at most
-    `most_closings(T)` come and (T - 1 - latency) // H leave; the difference is greatest where both bounds on the
-    closings meet, after about windows * L / (L - 1) beats, or when the first one leaves, if that is later.
+    `most_closings(T)` come and (T - 1 - latency) // H leave; the difference is greatest once all that were open
+    have closed, or when the first one leaves, if that is later.
 
     Raises:
         CodegenError: the head does not sustain windows of this length (`shortest_window`): no depth suffices.
@@ -74,8 +77,7 @@ def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval
         )
     if length == 1:  # H = II: one comes, one goes
         return 1 + -(-latency // interval)
-    beats = windows * length // (length - 1) + 1  # the bounds meet here
-    candidates = [beat * interval + 1 for beat in range(max(0, beats - length), beats + length + 1)]
+    candidates = [beat * interval + 1 for beat in range(windows - 1, windows + length)]
     candidates += range(latency + 1, latency + head_interval + interval * length + 2)
 
     def places(clocks: int) -> int:
@@ -83,6 +85,17 @@ def window_fifo_depth(windows: int, length: int, head_interval: int, *, interval
         return most_closings(clocks, windows, length, interval=interval) - gone
 
     return max(1, *map(places, candidates))
+
+
+def with_slack(needed: int) -> int:
+    """Places of a FIFO of finished windows that needs so many while its consumer takes each result at once.
+
+    1/16 more, at least `SLACK`, so that the consumer may pause in the worst moment; then up to a power of two, which
+    the memory holds anyway: 512 and 1,024 words in block RAM, 4,096 in UltraRAM. Continuous windows on 512 or 2,048
+    channels need a little less or more than that many places and get their slack for nothing (1,024 and 4,096 places);
+    1,024 channels fill a block RAM to its last places, so their FIFO goes to UltraRAM (2,048 places), half as many.
+    """
+    return 1 << (needed + max(SLACK, needed // 16) - 1).bit_length()
 
 
 def dead_time(channels: int, photon_rate: float, window: float, *, slots: int | None = None) -> DeadTime:
