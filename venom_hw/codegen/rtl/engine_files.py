@@ -109,10 +109,3 @@ def _map_lines(e: Engine) -> list[str]:
     rows += [(e.fifo_clock, "a finished window goes to the head")]
     width = len(str(max(clock for clock, _ in rows)))
     return [f"{clock:>{width}}  {text}" for clock, text in sorted(rows, key=lambda row: row[0])]
-
-
-def bram36(bits: int, depth: int) -> int:
-    """Block RAMs of 36 kb that a memory of `depth` words of `bits` takes in simple dual port."""
-    shapes = ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))
-    per = next(width for width, words in shapes if depth <= words)
-    return -(-bits // per)
