@@ -13,7 +13,7 @@ from venom_hw.flow.build import Options
 from venom_hw.flow.summary import rtl_table
 
 MANIFEST = dict(
-    model="mine", channels=64, max_steps=40, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
+    model="mine", top="venom", channels=64, max_steps=40, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
     counters=["abandoned_count", "ignored_count", "overlong_count", "dropped_count", "revisit_error"],
 )  # fmt: skip
 

@@ -227,7 +227,7 @@ def write_triggered(
         if target.is_dir():
             shutil.rmtree(target)  # of another engine
         return None
-    readme = _environment().get_template("triggered_README.md.j2").render(top=TRIGGERED, d=d, **manifest)
+    readme = _environment().get_template("triggered_README.md.j2").render({**manifest, "top": TRIGGERED, "d": d})
     for name, text in {**d.files, "README.md": readme}.items():
         path = target / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
