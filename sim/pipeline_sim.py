@@ -111,8 +111,9 @@ class PipelineSim:
         self.pipeline, self.folder = pipeline, folder
         write_ports(pipeline, folder)
         defines = " ".join([f"-I{folder}", *(f"-D{k}={v}" for k, v in macros(pipeline).items()), optimise])
+        make = f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0"
         done = verilate(pipeline, folder, "--cc", "--exe", "--build", "-j", "2", "--x-initial", "unique",
-                        "-CFLAGS", defines, "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0", str(MAIN))  # fmt: skip
+                        "-CFLAGS", defines, "-MAKEFLAGS", make, str(MAIN))  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr[-4000:] + done.stdout[-2000:])
 

@@ -375,7 +375,8 @@ def test_triggered_engine_gives_the_golden_results(tmp_path):
 
 def test_written_beside_the_engine(tmp_path):
     manifest = dict(
-        model="ptsi", top="venom", channels=2048, max_steps=126, revisit=9, interval=1, clock_mhz=512.0, calibration=None,
+        model="ptsi", top="venom", channels=2048, max_steps=126, revisit=9, interval=1, clock_mhz=512.0,
+        calibration=None,
         counters=["abandoned_count", "ignored_count", "overlong_count", "dropped_count", "revisit_error"],
     )  # fmt: skip
     window = {"rate_hz": 500e3, "n_pre": 20}
@@ -385,7 +386,8 @@ def test_written_beside_the_engine(tmp_path):
     written = {path.name: path.read_text() for path in (tmp_path / "triggered").iterdir()}
     readme = written.pop("README.md")
     assert written == d.files and set(written) == {f"{NAME}.sv", f"{TRIGGERED}.sv"}
-    assert "Top module `venom_triggered`" in readme and "20 samples before the peak" in readme and "--trigger-delay" in readme
+    words = "Top module `venom_triggered`", "20 samples before the peak", "--trigger-delay"
+    assert all(word in readme for word in words)
     assert "the last 22 samples" in written[f"{NAME}.sv"]
     late = write_triggered(tmp_path, manifest, window, trigger_delay=4)
     assert late.ring == 25 and "4 samples" in (tmp_path / "triggered" / "README.md").read_text()
