@@ -91,6 +91,8 @@ def test_rendering_writes_the_verilog_of_the_program(step, tmp_path):
     assert made.checked == 100 and made.clocks > 3 and made.register_bits > 100
     text = "".join(path.read_text() for path in made.sources)
     assert "module alkaid_step " in text and "module table_" in text and "module multiplier" in text
+    assert "always @(posedge" not in text  # what is synthesised has no registers
+    assert "posedge clk" in (tmp_path / "src" / "alkaid_step.v").read_text()
 
 
 def simple_step():

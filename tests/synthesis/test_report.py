@@ -84,6 +84,7 @@ def test_engine_and_head_are_apart(found, report):
     assert report["dispatcher"]["bram36"] == 32 and report["dispatcher"]["slots"] == 64
     assert report["step"]["lut"] == 21_000 and report["step"]["clocks"] == 150
     assert report["alkaid_step"]["lut"] == 40_000 and report["alkaid_step"]["lut_levels"] == 9
+    assert report["alkaid_step"]["ff"] == 9  # as scheduled
     assert all(aim["reached"] for aim in report["aims"].values())
 
 

@@ -35,8 +35,9 @@ class AlkaidStep:
 
     Attributes:
         graph: what was traced (the step graph with its decay factored, as our own pipeline has it).
-        clocks: latency of the pipeline.
-        register_bits: as alkaid schedules them.
+        sources: Verilog of the program without registers.
+        clocks: latency of the pipeline that alkaid makes of it.
+        register_bits: of that pipeline, as alkaid schedules them.
         checked: vectors on which the program equals the golden step.
     """
 
@@ -59,7 +60,8 @@ def render_alkaid(step: Graph, folder: Path, *, vectors: int = 2000, seed: int =
     check_program(graph, program, vectors, seed)
     model = RTLModel(program, folder, prj_name=TOP, latency_cutoff=LATENCY_CUTOFF, print_latency=False)
     model.write()
-    source = folder / "src"
+    RTLModel(program, folder / "combinational", prj_name=TOP, print_latency=False).write()
+    source = folder / "combinational" / "src"
     sources = [*sorted(source.glob("logic*.v")), *sorted(source.glob("static/*.v"))]
     sources += [source / f"{TOP}_tables.v", source / f"{TOP}.v"]
     return AlkaidStep(
@@ -127,5 +129,9 @@ def check_verilog(
 
 
 def synthesise_alkaid(step: AlkaidStep, work: Path, *, cache: Path | None = None, **options) -> Area:
-    """Its area. The stages that only pass a signal on dissolve, so that shift registers are seen; tables are units."""
+    """Its logic: the program without the registers of its pipeline, tables as units.
+
+    The stages of its pipeline hand on vectors of thousands of bits, which Yosys takes a quarter of an hour to clean
+    up before it maps anything; so its registers are those that alkaid counts, and no shift registers are found in them.
+    """
     return synthesise(step.sources, TOP, work, keep=[r"table_\w+"], dissolve=[r"logic\d+"], cache=cache, **options)
