@@ -38,7 +38,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  BOARD=$(BOARD)  a folder of boards/: $(notdir $(patsubst %/board.toml,%,$(wildcard boards/*/board.toml)))"
-	@echo "  MODEL=...  hls, sim, synth, golden: ptsi, inhf or a folder of quantize (default ptsi); quantize: a float model"
+	@echo "  MODEL=...  hls, sim, golden (default ptsi), synth (ptsi-lean): ptsi, inhf, ptsi-lean, inhf-lean or a folder of quantize"
+	@echo "             quantize: a float model"
 	@echo "  DATA=...   a folder of pulses (npz, one a wavelength)    OUT=...  where hls, synth, train and quantize write"
 	@echo "  PRESET=ptsi|inhf (train without DATA)    WAVES=1, RTL=1 (sim)    ARGS=\"...\" goes to the command as it is"
 

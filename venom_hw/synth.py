@@ -10,8 +10,8 @@ from pathlib import Path
 
 EPILOG = """\
 examples:
-  python -m venom_hw.synth --board rfsoc4x2                  the shipped PtSi model
-  python -m venom_hw.synth --model inhf --no-alkaid          the other one, without alkaid's step beside it
+  python -m venom_hw.synth --board rfsoc4x2                  ptsi-lean, the shipped model made for gateware
+  python -m venom_hw.synth --model ptsi --no-alkaid          the 8-bit one, without alkaid's step beside it
   python -m venom_hw.synth --model runs/mine --no-packed     a folder that `python -m venom_hw.quantize` wrote
 
 What happens: the RTL of one engine with a context for every pixel, and of one for a quarter of them, goes through
@@ -19,6 +19,10 @@ Yosys (synth_xilinx -family xcup) module by module; modules that are unchanged s
 again (build/synth-cache). Written: synth.json, synth.png. Beside it 7-series, for which alone Yosys packs registers
 into DSP blocks as Vivado does. Minutes on two cores. Numbers of Yosys, not of Vivado: nothing is placed or routed.
 """
+
+
+DEFAULT_MODEL = "ptsi-lean"
+"""The model whose bits were chosen for area (venom_hw/quantize/recipes/lean.toml)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--board", default="rfsoc4x2", help="a folder of boards/ (default: rfsoc4x2)")
-    p.add_argument("--model", help="a shipped model (ptsi, inhf), or a folder with step.onnx and head.onnx; ptsi")
+    p.add_argument("--model", help="a shipped model, or a folder with step.onnx and head.onnx; ptsi-lean")
     p.add_argument("--out", type=Path, help="output folder (default: build/<board>)")
     p.add_argument("--no-alkaid", action="store_true", help="leave out alkaid's version of the step")
     p.add_argument("--no-packed", action="store_true", help="leave out the 7-series estimate")
@@ -66,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.jobs is not None and args.jobs < 1:
             raise SynthesisError(f"--jobs {args.jobs}: at least 1")
         strategies = named_strategies(args.strategy)
-        board, files = load_board(args.board), find_model(args.model)
+        board, files = load_board(args.board), find_model(args.model or DEFAULT_MODEL)
         print(f"VENOM-HW: model {files.name} for {board.title}, Yosys {yosys_version()}")
         out = args.out or Path("build") / board.name
         datapath = import_venom(files.step, files.head)
