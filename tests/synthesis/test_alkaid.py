@@ -17,7 +17,13 @@ from venom_hw.datapath.graph import GraphBuilder
 from venom_hw.datapath.passes.factor_decay import factor_decay
 from venom_hw.flow.model_files import find_model
 from venom_hw.interchange.importer import import_venom
-from venom_hw.synthesis.alkaid_step import check_program, check_verilog, random_vectors, render_alkaid
+from venom_hw.synthesis.alkaid_step import (
+    check_program,
+    check_verilog,
+    random_vectors,
+    render_alkaid,
+    side_by_side,
+)
 from venom_hw.synthesis.alkaid_trace import pack, trace_step, unpack
 from venom_hw.synthesis.errors import SynthesisError
 
@@ -90,9 +96,15 @@ def test_rendering_writes_the_verilog_of_the_program(step, tmp_path):
     made = render_alkaid(step, tmp_path, vectors=100)
     assert made.checked == 100 and made.clocks > 3 and made.register_bits > 100
     text = "".join(path.read_text() for path in made.sources)
-    assert "module alkaid_step " in text and "module table_" in text and "module multiplier" in text
+    assert "module logic0 " in text and "module table_" in text and "module multiplier" in text
     assert "always @(posedge" not in text  # what is synthesised has no registers
     assert "posedge clk" in (tmp_path / "src" / "alkaid_step.v").read_text()
+    stages = [path for path in made.sources if path.stem.startswith("logic")]
+    top = side_by_side(stages)
+    assert len(stages) > 3 and all(f" stage_{path.stem} " in top for path in stages)
+    stages[0].write_text("module logic0 ();\nendmodule\n")
+    with pytest.raises(SynthesisError, match=r"logic0\.v: no ports model_inp and model_out"):
+        side_by_side(stages)
 
 
 def simple_step():

@@ -18,7 +18,7 @@ def test_a_small_engine_is_measured_from_end_to_end(tmp_path):
     step, alkaid = report["step"], report["alkaid_step"]
     assert 500 < step["lut"] < report["engine"]["lut"] < 10_000
     assert 500 < alkaid["lut"] < 10_000 and alkaid["vectors_equal_to_golden"] == 2000
-    assert report["engine"]["lut_levels"] <= 5 < alkaid["lut_levels"]  # the bound; alkaid's has no registers
+    assert report["engine"]["lut_levels"] <= 5 < alkaid["lut_levels"]  # the bound; alkaid's stages are deeper
     assert step["dsp"] == found.projects[2048].manifest["stats"]["step"]["multipliers_dsp"]
     assert report["packed_xc7"]["step"]["ff"] < step["ff"]  # registers in the DSP blocks
     large, small = (found.areas[n] for n in (2048, 512))

@@ -7,8 +7,9 @@ itself under Verilator (`check_verilog`, minutes of compilation: in the slow tes
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -35,7 +36,7 @@ class AlkaidStep:
 
     Attributes:
         graph: what was traced (the step graph with its decay factored, as our own pipeline has it).
-        sources: Verilog of the program without registers.
+        sources: Verilog of the pipeline's combinational stages (`logic0` and on), tables included.
         clocks: latency of the pipeline that alkaid makes of it.
         register_bits: of that pipeline, as alkaid schedules them.
         checked: vectors on which the program equals the golden step.
@@ -60,10 +61,8 @@ def render_alkaid(step: Graph, folder: Path, *, vectors: int = 2000, seed: int =
     check_program(graph, program, vectors, seed)
     model = RTLModel(program, folder, prj_name=TOP, latency_cutoff=LATENCY_CUTOFF, print_latency=False)
     model.write()
-    RTLModel(program, folder / "combinational", prj_name=TOP, print_latency=False).write()
-    source = folder / "combinational" / "src"
-    sources = [*sorted(source.glob("logic*.v")), *sorted(source.glob("static/*.v"))]
-    sources += [source / f"{TOP}_tables.v", source / f"{TOP}.v"]
+    source = folder / "src"
+    sources = [*sorted(source.glob("logic*.v")), *sorted(source.glob("static/*.v")), source / f"{TOP}_tables.v"]
     return AlkaidStep(
         graph, program, tuple(p for p in sources if p.exists()), int(model.latency), model.reg_bits, vectors
     )
@@ -129,9 +128,32 @@ def check_verilog(
 
 
 def synthesise_alkaid(step: AlkaidStep, work: Path, *, cache: Path | None = None, **options) -> Area:
-    """Its logic: the program without the registers of its pipeline, tables as units.
+    """Its logic: the combinational stages of its pipeline and the tables, each a unit.
 
-    The stages of its pipeline hand on vectors of thousands of bits, which Yosys takes a quarter of an hour to clean
-    up before it maps anything; so its registers are those that alkaid counts, and no shift registers are found in them.
+    The stages hand on vectors of thousands of bits through registers, which Yosys takes a quarter of an hour to clean
+    up; so the registers are those that alkaid counts, no shift registers are found in them, and the stages stand side
+    by side under a top of ours.
     """
-    return synthesise(step.sources, TOP, work, keep=[r"table_\w+"], dissolve=[r"logic\d+"], cache=cache, **options)
+    work.mkdir(parents=True, exist_ok=True)
+    top = work / "stages.v"
+    top.write_text(side_by_side([p for p in step.sources if re.fullmatch(r"logic\d+", p.stem)]), encoding="utf-8")
+    units = [r"table_\w+", r"logic\d+"]
+    return synthesise([*step.sources, top], TOP, work, keep=units, cache=cache, **options)
+
+
+def side_by_side(stages: Sequence[Path]) -> str:
+    """Verilog of a module TOP that instantiates combinational stages, each with ports of its own.
+
+    Raises:
+        SynthesisError: a stage whose ports are not those that alkaid writes.
+    """
+    ports, instances = [], []
+    for path in stages:
+        text, name = path.read_text(encoding="utf-8"), path.stem
+        ports_of = r"input\s*(\[\d+:0\]) model_inp", r"output\s*(\[\d+:0\]) model_out"
+        found = [re.search(rf"\b{port}", text) for port in ports_of]
+        if None in found:
+            raise SynthesisError(f"{path}: no ports model_inp and model_out; expected a stage as alkaid writes it")
+        ports += [f"    input {found[0].group(1)} {name}_inp", f"    output {found[1].group(1)} {name}_out"]
+        instances.append(f"    {name} stage_{name} (.model_inp({name}_inp), .model_out({name}_out));")
+    return "\n".join([f"module {TOP} (", ",\n".join(ports), ");", *instances, "endmodule", ""])

@@ -16,7 +16,7 @@ PARTS = {
     "head": "head",
     "dispatcher": "dispatcher of triggered windows",
     "step": "step alone (in the engine)",
-    "alkaid_step": "the same step by alkaid (registers scheduled, levels from end to end)",
+    "alkaid_step": "the same step by alkaid (registers scheduled, levels of its deepest stage)",
 }
 
 
