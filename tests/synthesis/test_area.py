@@ -111,6 +111,11 @@ def test_the_packed_family_puts_registers_into_dsp(sources, tmp_path):
     assert found.dsp == 1 and found.ff < 24 + 2 * 25 + 3 * 16
 
 
+def test_7_series_has_block_ram_where_the_board_has_uram(sources, tmp_path):
+    found = synthesise(sources, "result_fifo", tmp_path, family="xc7", progress=False).total()
+    assert found.uram == 0 and found.bram36 == 8  # 4096 x 72
+
+
 def test_errors_name_what_is_wrong(sources, tmp_path):
     with pytest.raises(SynthesisError, match="nothing"):
         synthesise(sources, "nothing", tmp_path, progress=False)

@@ -198,7 +198,10 @@ def commands(design: Design, names: Sequence[str], family: str) -> list[str]:
     for name in names:
         writes += [f"select {name}", f"{write} -selected {name}.{ending}", "select -clear"]
     # what asks for a block is given none
-    without = ["setattr -unset ram_style *", "setattr -unset rom_style *"] if family == SOFT else []
+    without = {
+        SOFT: ["setattr -unset ram_style *", "setattr -unset rom_style *"],
+        "xc7": ['setattr -set ram_style "block" a:ram_style=ultra'],  # 7-series has no URAM
+    }.get(family, [])
     return [
         "read_verilog -lib -specify +/xilinx/cells_sim.v",
         "read_verilog -lib +/xilinx/cells_xtra.v",
