@@ -15,8 +15,8 @@ SIZES = [
     {"d_model": 8, "d_state": 3, "n_layers": 2, "d_conv": 3, "expand": 2, "d_head_hidden": 5},
     {"d_model": 4, "d_state": 1, "n_layers": 1, "d_conv": 1, "expand": 1, "d_head_hidden": 7},
 ]
-# MLX's exp, erf and rsqrt have the precision of float32 (1e-7) in float64 too. Measured: 5e-7 at most over all sizes here
-# and windows of up to 426 samples; one changed decay rate makes 2e-3.
+# MLX's exp, erf and rsqrt have the precision of float32 (1e-7) in float64 too. Measured: 5e-7 at most over all sizes
+# here and windows of up to 426 samples; one changed decay rate makes 2e-3.
 CLOSE = 3e-6
 
 
