@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .block import NORM_EPS, BlockState, MambaBlock
 from .errors import ModelError
@@ -11,7 +13,12 @@ BackboneState = tuple[BlockState, ...]
 
 
 class SSMBackbone(nn.Module):
-    """(B, L, 2) normalised I and Q -> features (B, L, d_model): input projection, Mamba blocks, layer norm."""
+    """(B, L, 2) normalised I and Q -> features (B, L, d_model): input projection, Mamba blocks, layer norm.
+
+    `checkpoint_activations` (an attribute, no weight; False at first): a block keeps its input alone for the backward
+    pass and computes the rest again, so training needs about one block's memory for all. Values and gradients have
+    the same bits either way.
+    """
 
     def __init__(
         self, d_model: int = 16, d_state: int = 8, n_layers: int = 1, d_conv: int = 4, expand: int = 1
@@ -21,6 +28,7 @@ class SSMBackbone(nn.Module):
         self.input_proj = nn.Linear(2, d_model)
         self.layers = nn.ModuleList(MambaBlock(d_model, d_state, d_conv, expand) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model, eps=NORM_EPS)
+        self.checkpoint_activations = False
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole window at once. Raises ModelError if x is not (batch, samples, 2) with at least one sample."""
@@ -29,8 +37,9 @@ class SSMBackbone(nn.Module):
                 f"backbone: input has shape {tuple(x.shape)}, expected (batch, samples, 2) with 1 sample or more"
             )
         r = self.input_proj(x)
+        again = self.checkpoint_activations and torch.is_grad_enabled()
         for layer in self.layers:
-            r = layer(r)
+            r = checkpoint(layer, r, use_reentrant=False, preserve_rng_state=False) if again else layer(r)
         return self.norm(r)
 
     def initial_state(self, batch: int) -> BackboneState:

@@ -11,7 +11,17 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from venom_hw.backend import DEVICES
+
 from .errors import TrainError
+
+
+LEGAL = {
+    "preset": ("ptsi", "inhf"),
+    "loss": ("gaussian_nll", "mse"),
+    "generator": ("pca", "template"),
+}
+QUICK_SYNTHETIC = 20000  # fresh pulses an epoch of a run on synthetic pulses only that names no number
 
 
 def _setting(default, text: str, least: float | None = None):
@@ -38,11 +48,14 @@ class TrainConfig:
     n_tau: float = _setting(5.0, "window after the trigger in decay times", 0.1)
     n_pre: int = _setting(10, "samples before the trigger", 0)
     peak_sigma: float = _setting(2.0, "clip on pulse heights of a line, in robust sigma; 0: none", 0.0)
+    full: bool = _setting(False, "whole traces instead of windows about the trigger")
     validation: float = _setting(0.15, "share of each line's pulses held out", 0.001)
     split_seed: int = _setting(0, "seed of that choice", 0)
     epochs: int = _setting(14, "passes", 1)
     pulses_per_epoch: int = _setting(0, "pulses drawn each epoch; 0: all", 0)
     batch: int = _setting(256, "pulses a step", 1)
+    micro_batch: int = _setting(0, "pulses in memory at once, gradients added up over a step; 0: the whole batch", 0)
+    checkpoint_activations: bool = _setting(False, "compute the blocks again in the backward pass: less memory")
     lr: float = _setting(6e-3, "largest learning rate", 0.0)
     warmup: float = _setting(2.0, "epochs of linear warm-up; then a cosine to zero", 0.0)
     weight_decay: float = _setting(1e-4, "of AdamW", 0.0)
@@ -51,7 +64,14 @@ class TrainConfig:
         0.995, "decay a step of the averaged weights that are saved; 0: the last weights", 0.0
     )
     loss: str = _setting("gaussian_nll", "gaussian_nll or mse")
+    n_synthetic: int = _setting(0, "fresh synthetic pulses each epoch, at energies spread evenly over the range", 0)
+    synthetic: bool = _setting(False, "train on synthetic pulses only (20000 an epoch unless n_synthetic says)")
+    generator: str = _setting("pca", "of the synthetic pulses, fitted to the training pulses: pca or template")
+    n_components: int = _setting(50, "principal components of the PCA generator", 1)
+    synthetic_margin: float = _setting(1.05, "synthetic energies reach this factor beyond the outermost lines", 1.0)
+    jitter: list[str] = _setting([], "label noise a line in eV: 0.01, or 808nm=0.01 for each, or auto")
     seed: int = _setting(0, "seed of the starting weights and the order of pulses", 0)
+    device: str = _setting("auto", "auto, cpu, cuda or mps; part of the bits of a result")
     threads: int = _setting(1, "threads of PyTorch; part of the bits of a result", 1)
     d_model: int = _setting(16, "width of the network", 1)
     d_state: int = _setting(8, "states a channel", 1)
@@ -59,6 +79,8 @@ class TrainConfig:
     d_conv: int = _setting(4, "taps of the convolution", 1)
     expand: int = _setting(1, "inner width over d_model", 1)
     d_head_hidden: int = _setting(32, "width of the head's hidden layers", 1)
+    report_every: int = _setting(0, "epochs between PDF reports while it trains; 0: one at the end", 0)
+    plot_features: bool = _setting(False, "PDF reports show every feature channel of the backbone")
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -70,15 +92,22 @@ class TrainConfig:
             least = f.metadata["least"]
             if least is not None and not value >= least:
                 raise TrainError(f"setting '{f.name}' = {value!r}: expected {least:g} or more")
-        for name, legal in (("preset", ("ptsi", "inhf")), ("loss", ("gaussian_nll", "mse"))):
+        for name, legal in LEGAL.items():
             if getattr(self, name) not in legal:
                 raise TrainError(
                     f"setting '{name}' = {getattr(self, name)!r}: expected one of {', '.join(legal)}"
                 )
+        if self.device.partition(":")[0] not in DEVICES:
+            raise TrainError(f"setting 'device' = {self.device!r}: expected one of {', '.join(DEVICES)}")
         if not self.ema < 1:
             raise TrainError(f"setting 'ema' = {self.ema:g}: expected less than 1")
         if not self.validation <= 0.9:
             raise TrainError(f"setting 'validation' = {self.validation:g}: expected 0.9 or less")
+
+    @property
+    def fresh_pulses(self) -> int:
+        """Synthetic pulses of an epoch."""
+        return self.n_synthetic or (QUICK_SYNTHETIC if self.synthetic else 0)
 
     @property
     def sizes(self) -> dict[str, int]:

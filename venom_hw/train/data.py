@@ -21,6 +21,7 @@ from venom_hw.detector import (
 
 from .config import TrainConfig
 from .errors import TrainError
+from .jitter import line_jitter
 
 MARGIN = 1.05  # training energies reach this far beyond the outermost lines
 TEST_ENERGIES = 6  # of the test between the lines
@@ -42,6 +43,16 @@ class TrainingData:
     normalisation: dict
     description: dict
     fit_idx: np.ndarray | None = None
+
+    def jitter(self, spec: list[str]) -> torch.Tensor | None:
+        """Standard deviation (N,) of the label noise of each training pulse, in standardised energy; None for none."""
+        if not spec:
+            return None
+        fitted = self.lines.wl_ids[self.train_idx if self.fit_idx is None else self.fit_idx]
+        energies = [self.lines.energies[self.lines.wl_ids == k][0] for k in range(len(self.lines.wl_labels))]
+        sigma = line_jitter(spec, self.lines.wl_labels, energies)[fitted] / self.normalisation["energy_scale"]
+        others = np.zeros(sum(len(s) for s in self.extra))  # a continuum needs none
+        return torch.from_numpy(np.concatenate([sigma, others]).astype(np.float32))
 
     def training_tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """counts (N, L, 2) int16, standardised energies (N,) float32, lengths (N,) of all training pulses."""
@@ -78,17 +89,15 @@ def simulated_folders(
 ) -> dict[str, Path]:
     """Simulate what the settings ask for, unless it is there: {"lines", "between", "test"} -> folder."""
     preset = PRESETS[config.preset]
-    seed = config.simulation_seed
-    folders = {"lines": folder / f"{preset.name}-lines-{config.pulses}-seed{seed}"}
+    seed, name = config.simulation_seed, f"{preset.name}-v{preset.version}"
+    folders = {"lines": folder / f"{name}-lines-{config.pulses}-seed{seed}"}
     generate_folder(preset, folders["lines"], config.pulses, seed, progress=progress)
     energies = between_energies(preset.wavelengths_nm, config.between) if config.between else []
     if energies:
-        folders["between"] = (
-            folder / f"{preset.name}-between-{config.between}x{config.between_pulses}-seed{seed}"
-        )
+        folders["between"] = folder / f"{name}-between-{config.between}x{config.between_pulses}-seed{seed}"
         generate_folder(preset, folders["between"], config.between_pulses, seed, energies, progress=progress)
     test = held_out_energies(preset.wavelengths_nm, energies)
-    folders["test"] = folder / f"{preset.name}-test-{config.between}-{TEST_PULSES}-seed{seed}"
+    folders["test"] = folder / f"{name}-test-{config.between}-{TEST_PULSES}-seed{seed}"
     generate_folder(preset, folders["test"], TEST_PULSES, seed, test, progress=progress)
     return folders
 
@@ -100,7 +109,11 @@ def prepare(
     DataError.
     """
     cut = dict(
-        downsample=config.downsample, n_tau=config.n_tau, n_pre=config.n_pre, peak_sigma=config.peak_sigma
+        downsample=config.downsample,
+        n_tau=config.n_tau,
+        n_pre=config.n_pre,
+        peak_sigma=config.peak_sigma,
+        full=config.full,
     )
     extra, test = [Path(p) for p in config.extra], None
     if config.data:
@@ -133,6 +146,12 @@ def prepare(
         "validation_pulses": int(len(val_idx)),
         "extra_pulses": int(sum(len(s) for s in sets)),
     }
+    if config.full:
+        description["full_traces"] = True  # to be loaded with full=True again, not cut about the trigger
+    if config.synthetic:
+        description |= {"training_pulses": 0, "extra_pulses": 0}
+    if config.fresh_pulses:
+        description |= {"synthetic_pulses_an_epoch": config.fresh_pulses, "generator": config.generator}
     return TrainingData(
         lines,
         train_idx,

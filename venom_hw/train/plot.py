@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from venom_hw.atomic import atomic_file
 
-from .evaluate import FILTER, VENOM, Evaluation
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
-
-COLOURS = {VENOM: "#0b6e99", FILTER: "#c1440e"}
+from .evaluate import Evaluation
+from .report_pages import estimator_colours
 
 
 def plot_report(path: Path, result: Evaluation, history: list[dict], title: str) -> None:
     """Write a PNG of four panels, atomically."""
-    figure, ((power, spectrum), (bias, loss)) = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    figure.suptitle(title)
-    table = result.tables["kde"]
-    for name, colour in COLOURS.items():
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    (power, spectrum), (bias, loss) = figure.subplots(2, 2)
+    figure.suptitle(title, wrap=True)
+    table, colours = result.tables["kde"], estimator_colours(result)
+    for name, colour in colours.items():
         intervals = [table.line(name, label) for label in table.labels]
         value = np.array([i.value for i in intervals])
         error = np.abs(np.array([[i.low, i.high] for i in intervals]).T - value)
@@ -47,15 +44,13 @@ def plot_report(path: Path, result: Evaluation, history: list[dict], title: str)
         )
     low, high = 0.85 * result.energies.min(), 1.1 * result.energies.max()
     bins = np.linspace(low, high, 200)
-    for name, colour in COLOURS.items():
+    for name, colour in colours.items():
         spectrum.hist(result.estimates[name], bins, histtype="step", color=colour, label=name)
     for energy in np.unique(result.energies):
         spectrum.axvline(energy, color="0.8", zorder=0)
     epochs = [h["epoch"] for h in history]
     loss.plot(epochs, [h["train_loss"] for h in history], color="0.5", label="training")
-    loss.plot(
-        epochs, [h["val_loss"] for h in history], color=COLOURS[VENOM], label="held out (averaged weights)"
-    )
+    loss.plot(epochs, [h["val_loss"] for h in history], color="#0b6e99", label="held out (averaged weights)")
     for axes, x, y in (
         (power, "photon energy [eV]", "R (crosses: energies not trained on)"),
         (spectrum, "estimated energy [eV]", "held-out pulses"),
@@ -68,4 +63,3 @@ def plot_report(path: Path, result: Evaluation, history: list[dict], title: str)
     bias.axhline(0, color="0.8", zorder=0)
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=130)
-    plt.close(figure)

@@ -30,7 +30,7 @@ def save_state(folder: Path, trainer: Trainer) -> None:
     for name, parameter in trainer.model.named_parameters():
         moments = trainer.optimiser.state.get(parameter, {})
         tensors |= {f"{m}.{name}": moments[m] for m in MOMENTS if m in moments}
-    content = save({k: v.contiguous() for k, v in tensors.items()})
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
     target = folder / f"state-{trainer.epoch:04d}.safetensors"
     write_atomically(target, content)
     description = {
@@ -78,10 +78,10 @@ def restore_state(folder: Path, trainer: Trainer) -> None:
     settings.
     """
     state = read_state(folder)
-    if state["config"] != dataclasses.asdict(trainer.config):
-        changed = [k for k, v in dataclasses.asdict(trainer.config).items() if state["config"].get(k) != v]
+    recorded = dataclasses.asdict(saved_config(folder))  # a setting younger than the run has its default there
+    if changed := [k for k, v in dataclasses.asdict(trainer.config).items() if recorded[k] != v]:
         raise TrainError(
-            f"{folder / 'state.json'}: setting '{changed[0]}' is {state['config'].get(changed[0])!r} there, "
+            f"{folder / 'state.json'}: setting '{changed[0]}' is {recorded[changed[0]]!r} there, "
             f"{getattr(trainer.config, changed[0])!r} here; expected the settings the run was started with"
         )
     path = folder / state["tensors"]
@@ -99,6 +99,7 @@ def restore_state(folder: Path, trainer: Trainer) -> None:
     for name, parameter in trainer.model.named_parameters():
         if name in moments["step"]:
             trainer.optimiser.state[parameter] = {
-                m: moments[m][name].clone() for m in ("step", "exp_avg", "exp_avg_sq")
+                "step": moments["step"][name].clone(),  # AdamW counts on the CPU
+                **{m: moments[m][name].to(parameter.device, copy=True) for m in ("exp_avg", "exp_avg_sq")},
             }
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]

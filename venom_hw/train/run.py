@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 import sys
@@ -15,17 +16,22 @@ from tqdm import tqdm
 
 from venom_hw import __version__
 from venom_hw.atomic import write_atomically
-from venom_hw.model import VenomCheckpoint, save_checkpoint
+from venom_hw.model import VenomCheckpoint, load_checkpoint, save_checkpoint
 
 from .config import TrainConfig
 from .data import TrainingData, prepare
 from .errors import TrainError
 from .evaluate import Evaluation, evaluate, text_report
-from .loop import LOSSES, Trainer
+from .losses import LOSSES
+from .loop import Trainer
+from .meta import write_meta
 from .plot import plot_report
+from .report import write_report
 from .resume import restore_state, save_state
+from .synthetic_source import synthetic_source
 
 MODEL_FILE = "model.safetensors"
+REPORT_BOOT = 50  # bootstrap samples of the reports while it trains
 
 
 def versions() -> dict[str, str]:
@@ -48,10 +54,12 @@ def make_checkpoint(
         "steps": trainer.step,
         "settings": {k: v for k, v in vars(trainer.config).items()},
         "versions": versions(),
+        "device": str(trainer.device),
         "metrics": metrics or {},
     }
+    average = trainer.average if trainer.device.type == "cpu" else copy.deepcopy(trainer.average).cpu()
     return VenomCheckpoint(
-        trainer.average, data.lines.window.to_dict(), data.normalisation, training, data.description
+        average, data.lines.window.to_dict(), data.normalisation, training, data.description
     )
 
 
@@ -73,6 +81,33 @@ def held_out(checkpoint: VenomCheckpoint, data: TrainingData, loss: str) -> tupl
         for rows in (pulses.wl_ids == k for k in np.unique(pulses.wl_ids))
     ]
     return value, float(np.mean([1 / (2.355 * r) for r in rms]))
+
+
+def make_trainer(
+    config: TrainConfig, data: TrainingData, out: Path, resume: bool = False, quiet: bool = True
+) -> Trainer:
+    """The run's trainer, where it stopped if it goes on. Raises TrainError."""
+    own = data.training_tensors()
+    jitter = data.jitter(config.jitter)
+    if config.synthetic:
+        own, jitter = tuple(t[:0] for t in own), None
+    fresh = synthetic_source(config, data, out, resume, quiet)
+    trainer = Trainer(config, data.normalisation, *own, fresh=fresh, jitter=jitter)
+    if resume:
+        _same_data(out, data)
+        restore_state(out, trainer)
+    return trainer
+
+
+def _same_data(out: Path, data: TrainingData) -> None:
+    """Raises TrainError where the run's last model was trained on other pulses than those that are there now."""
+    before = load_checkpoint(out / MODEL_FILE).data if (out / MODEL_FILE).is_file() else {}
+    for key in ("preset", "version", "seed", "lines", "training_pulses", "validation_pulses", "extra_pulses"):
+        if key in before and before[key] != data.description.get(key):
+            raise TrainError(
+                f"{out / MODEL_FILE}: was trained on data with {key} {before[key]!r}, now it is "
+                f"{data.description.get(key)!r}; expected the same pulses, or another --out"
+            )
 
 
 def train(
@@ -101,13 +136,12 @@ def train(
         desc=f"simulate {config.preset}", unit="pulse", disable=quiet or bool(config.data), leave=False
     ) as bar:
         data = prepare(config, simulated, bar.update)
-    trainer = Trainer(config, data.normalisation, *data.training_tensors())
-    if resume:
-        restore_state(out, trainer)
+    trainer = make_trainer(config, data, out, resume, quiet)
     if not quiet:
         print(
             f"{len(trainer.counts)} training pulses, {len(data.val_idx)} held out, L = {data.lines.window.length}, "
-            f"{trainer.model.parameter_count()} parameters, {trainer.steps_per_epoch} steps an epoch",
+            f"{trainer.model.parameter_count()} parameters, {trainer.steps_per_epoch} steps an epoch, "
+            f"on {trainer.device}",
             file=sys.stderr,
         )
     done_now = 0
@@ -135,11 +169,16 @@ def train(
                 "train_loss": train_loss,
                 "val_loss": val_loss,
                 "val_R_rms": power,
+                "lr": trainer.optimiser.param_groups[0]["lr"],
                 "seconds": round(time.perf_counter() - started, 2),
             }
         )
         save_checkpoint(out / MODEL_FILE, checkpoint)
+        write_meta(out / MODEL_FILE, trainer.history, data.val_idx)
         save_state(out, trainer)
+        if config.report_every and trainer.epoch % config.report_every == 0 and not trainer.finished:
+            partial = evaluate(checkpoint, data, min(n_boot, REPORT_BOOT))
+            write_report(out / f"report-{trainer.epoch:04d}.pdf", partial, checkpoint, data, trainer.history)
         done_now += 1
         if stop_after is not None and done_now >= stop_after and not trainer.finished:
             return None
@@ -147,8 +186,7 @@ def train(
     result = evaluate(checkpoint, data, n_boot)
     checkpoint.training["metrics"] = result.summary()
     save_checkpoint(out / MODEL_FILE, checkpoint)
-    meta = {"training_history": trainer.history, "validation_indices": data.val_idx.tolist()}
-    write_atomically(out / "model_meta.json", json.dumps(meta))
+    write_meta(out / MODEL_FILE, trainer.history, data.val_idx)
     report = {
         "command": command,
         "preset": config.preset,
@@ -164,4 +202,5 @@ def train(
         trainer.history,
         f"VENOM, {data.description.get('preset', config.data)}: {command}",
     )
+    write_report(out / "report.pdf", result, checkpoint, data, trainer.history)
     return result
