@@ -54,7 +54,7 @@ class PickledDtype:
             raise PieceError(f"NumPy type {text!r}: {error}") from None
 
     def set_state(self, state) -> None:
-        """(version, byte order, subtype, names, fields, item size, alignment, flags, ...), as dtype.__reduce__ writes."""
+        """(version, byte order, subtype, names, fields, item size, alignment, flags), as dtype.__reduce__ writes."""
         if not isinstance(state, tuple) or len(state) < 5:
             raise PieceError("state of a NumPy type, expected a tuple of 5 or more")
         order, subtype, names, members = state[1:5]
