@@ -30,9 +30,11 @@ def raw_peak_heights(lines, masks=None, source="traces", centre: complex | None 
         raise DataError(source, "i_trace", "no pulse in the mean trace", "traces that hold a photon's pulse")
     middle = rest * np.exp(0.5j * np.angle(furthest / rest))
 
+    before = max(1, 3 * int(np.argmax(np.abs(mean - rest))) // 4)  # clear of the pulse's foot
+
     def theta(z):
         phase = phase_from(z - centre, rest, middle)
-        return phase - np.median(phase[:, :max(1, z.shape[1] // 20)], axis=1, keepdims=True)
+        return phase - np.median(phase[:, :before], axis=1, keepdims=True)
 
     template = np.mean([theta(z).mean(axis=0) for z in good], axis=0)
     kernel = template * template.max() / (template @ template)
