@@ -13,17 +13,26 @@ from venom_hw.detector import (
     resolving_power_table,
     summarize_resolving_power,
 )
-from venom_hw.detector.resolving_power import FWHM_PER_SIGMA, kde_fwhm
+from venom_hw.detector.resolving_power import FWHM_PER_SIGMA, adaptive_fwhm, kde_fwhm, scott_resolving_power
+from venom_hw.detector.resolving_power_metrics import METRICS
 
 
 def gauss(n, r=12.0, energy=1.2, seed=0):
     return np.random.default_rng(seed).normal(energy, energy / r / FWHM_PER_SIGMA, n)
 
 
-@pytest.mark.parametrize(("n", "tolerance"), [(1000, 0.03), (20_000, 0.015)])
-def test_kde_is_unbiased_for_gaussians(n, tolerance):
-    estimates = [compute_resolving_power(gauss(n, seed=s), 1.2) for s in range(40)]
+@pytest.mark.parametrize(("adaptive", "n", "tolerance"),
+                         [(False, 1000, 0.03), (False, 20_000, 0.015), (True, 1000, 0.04), (True, 20_000, 0.03)])
+def test_kde_is_unbiased_for_gaussians(adaptive, n, tolerance):
+    estimates = [compute_resolving_power(gauss(n, seed=s), 1.2, adaptive) for s in range(30 if n < 2000 else 8)]
     assert abs(np.mean(estimates) / 12.0 - 1) < tolerance
+
+
+def test_adaptive_is_the_default():
+    values = gauss(500)
+    assert compute_resolving_power(values, 1.2) == 1.2 / adaptive_fwhm(values)
+    assert compute_resolving_power(values, 1.2, adaptive=False) == scott_resolving_power(values, 1.2)
+    assert scott_resolving_power(values, 1.2) == 1.2 / kde_fwhm(values) != compute_resolving_power(values, 1.2)
 
 
 def test_gaussian_r_and_its_bias_penalty():
@@ -71,7 +80,37 @@ def test_summary_leaves_the_edges_out():
     assert abs(summary["mean"] / 10 - 1) < 0.05 and summary["per_line"][0] < 1 and summary["mean_all"] < 8
 
 
-@pytest.mark.parametrize("metric", ["kde", "gaussian"])
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_resamples_are_the_metric_of_resampled_values(metric):
+    values, draws = gauss(300), np.random.default_rng(1).integers(0, 300, (5, 300))
+    draws[0] = np.arange(300)
+    value, resampled = METRICS[metric].with_resamples(values, 1.2, draws)
+    assert resampled.shape == (5,) and resampled[0] == pytest.approx(value, rel=1e-9)
+    if metric != "kde":  # whose resamples keep the bandwidths
+        again = [METRICS[metric].with_resamples(values[d], 1.2, draws)[0] for d in draws]
+        np.testing.assert_allclose(resampled, again, rtol=1e-12)
+
+
+def test_bias_of_a_line_and_its_interval():
+    true, ids, pred = lines(10, 500)
+    table = resolving_power_table({"a": pred + 0.02}, true, ids, list("abcd"), metric="gaussian", n_boot=100)
+    bias = table.bias_of_line("a", "b")
+    sigma = 1.1 / 10 / FWHM_PER_SIGMA
+    assert abs(bias.value - 0.02) < 4 * sigma * 1.2533 / np.sqrt(500)
+    assert bias.low < bias.value < bias.high
+    assert 2 < (bias.high - bias.low) / (1.2533 * sigma / np.sqrt(500)) < 6  # 95 %: 3.9
+    assert table.to_dict()["estimators"]["a"]["bias_interval_eV"]["b"] == bias.to_dict()
+
+
+def test_a_line_without_a_width_has_no_interval():
+    true, ids, pred = lines(10, 20)
+    pred[ids == 1] = 1.1
+    table = resolving_power_table({"a": pred}, true, ids, list("abcd"), n_boot=5)
+    interval = table.line("a", "b")
+    assert np.isnan([interval.value, interval.low, interval.high]).all() and np.isfinite(table.line("a", "c").value)
+
+
+@pytest.mark.parametrize("metric", ["kde", "scott", "gaussian"])
 def test_intervals_cover_the_truth(metric):
     inside = 0
     for seed in range(20):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .resolving_power import compute_resolving_power, gaussian_resolving_power
-
-METRICS = {"kde": compute_resolving_power, "gaussian": gaussian_resolving_power}
+from .resolving_power_metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class Interval:
 @dataclass(frozen=True)
 class ResolvingPowerTable:
     """value {name: (lines,)} and resamples {name: (n_boot, lines)} of R; resample b of every estimator has the same
-    pulses, so differences are paired. `level` is the intervals' coverage, `metric` "kde" or "gaussian"."""
+    pulses, so differences are paired. bias {name: (lines,)} of the median in eV, bias_resamples as those of R.
+    `level` is the intervals' nominal coverage; `metric` is "kde" (locally adaptive), "scott" or "gaussian"."""
 
     labels: list[str]
     energies: np.ndarray
@@ -38,17 +37,28 @@ class ResolvingPowerTable:
     bias: dict[str, np.ndarray]
     metric: str
     level: float
+    bias_resamples: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def _interval(self, value, resampled) -> Interval:
+    def _interval(self, value, resampled, widening: float | None = None) -> Interval:
         # basic bootstrap: the scatter of the resamples about their own median, put about the value (the KDE's FWHM is
         # biased by the ties of a resample, its scatter is not)
         tail = 50 * (1 - self.level)
-        low, middle, high = np.nanpercentile(resampled, [tail, 50, 100 - tail])
-        return Interval(float(value), float(value + low - middle), float(value + high - middle))
+        resampled = np.asarray(resampled)[np.isfinite(resampled)]
+        if not len(resampled):
+            return Interval(float(value), float("nan"), float("nan"))
+        low, middle, high = np.percentile(resampled, [tail, 50, 100 - tail])
+        wide = METRICS[self.metric].widening if widening is None else widening
+        return Interval(float(value), float(value + wide * (low - middle)), float(value + wide * (high - middle)))
 
     def line(self, name: str, label: str) -> Interval:
         k = self.labels.index(label)
         return self._interval(self.value[name][k], self.resamples[name][:, k])
+
+    def bias_of_line(self, name: str, label: str) -> Interval:
+        """Median minus true energy of one line, eV."""
+        k = self.labels.index(label)
+        resampled = self.bias_resamples[name][:, k] if name in self.bias_resamples else np.empty(0)
+        return self._interval(self.bias[name][k], resampled, widening=1.0)
 
     def mean(self, name: str) -> Interval:
         """Mean R over all lines."""
@@ -69,7 +79,8 @@ class ResolvingPowerTable:
                 "energies_eV": [float(e) for e in self.energies],
                 "estimators": {n: {"mean": self.mean(n).to_dict(),
                                    "lines": {k: self.line(n, k).to_dict() for k in self.labels},
-                                   "bias_eV": {k: float(b) for k, b in zip(self.labels, self.bias[n], strict=True)}}
+                                   "bias_eV": {k: float(b) for k, b in zip(self.labels, self.bias[n], strict=True)},
+                                   "bias_interval_eV": {k: self.bias_of_line(n, k).to_dict() for k in self.labels}}
                                for n in self.value}}
 
     def __str__(self) -> str:
@@ -87,6 +98,7 @@ def resolving_power_table(estimates: dict, true, wl_ids, wl_labels, *, metric: s
     """R of several estimators on the same pulses.
 
     estimates {name: (N,) eV}; true (N,) eV; wl_ids (N,) index into wl_labels. Pulses are resampled within their line.
+    `metric`: "kde" (locally adaptive; its resamples keep the bandwidths), "scott" (fixed bandwidth) or "gaussian".
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: expected one of {sorted(METRICS)}")
@@ -99,16 +111,18 @@ def resolving_power_table(estimates: dict, true, wl_ids, wl_labels, *, metric: s
     lines = [int(k) for k in np.unique(wl_ids)]
     value = {n: np.empty(len(lines)) for n in estimates}
     bias = {n: np.empty(len(lines)) for n in estimates}
+    bias_resamples = {n: np.empty((n_boot, len(lines))) for n in estimates}
     resamples = {n: np.empty((n_boot, len(lines))) for n in estimates}
     energies = np.empty(len(lines))
     rng = np.random.default_rng(seed)
     for column, line in enumerate(lines):
         rows = np.flatnonzero(wl_ids == line)
         energies[column] = energy = true[rows[0]]
-        draws = [rng.integers(0, len(rows), len(rows)) for _ in range(n_boot)]
+        draws = rng.integers(0, len(rows), (n_boot, len(rows)))
         for name, v in estimates.items():
             mine = v[rows]
-            value[name][column] = power(mine, energy)
+            value[name][column], resamples[name][:, column] = power.with_resamples(mine, energy, draws)
             bias[name][column] = np.median(mine) - energy
-            resamples[name][:, column] = [power(mine[d], energy) for d in draws]
-    return ResolvingPowerTable([wl_labels[k] for k in lines], energies, value, resamples, bias, metric, level)
+            bias_resamples[name][:, column] = np.median(mine[draws], axis=1) - energy
+    labels = [wl_labels[k] for k in lines]
+    return ResolvingPowerTable(labels, energies, value, resamples, bias, metric, level, bias_resamples)
