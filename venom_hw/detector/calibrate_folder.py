@@ -15,6 +15,8 @@ from .window import Window, fit_decay
 SAMPLE = 500            # pulses of a line that a scan looks at
 MIN_COUNTS = 64.0       # less than this and rounding to integers would be the noise
 HALF_RANGE = 16384.0    # counts that the largest excursion is scaled to at most
+# Raw rates of the published calibration sets, whose folders do not say them.
+PUBLISHED_RATES = {"InHfData": 0.8e6, "PtSiData": 2.0e6}
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ def _number(folder: Path, metadata: dict, key: str) -> float | None:
 
 
 def raw_rate(folder: Path, metadata: dict, given: float | None, window: Window | None) -> float:
-    """Raw sample rate in Hz: argument, metadata.json, window; they must not contradict each other."""
+    """Raw sample rate in Hz: argument, metadata.json, window (which must not contradict them), or that of a published
+    set by its folder's name."""
     stored = _number(folder, metadata, "sample_rate_hz")
-    rate = given or stored or (window.raw_rate_hz if window else None)
+    known = window.raw_rate_hz if window else PUBLISHED_RATES.get(Path(folder).resolve().name)
+    rate = given or stored or known
     if rate is None:
         raise DataError(Path(folder) / "metadata.json", "sample_rate_hz", "missing, and no rate was given",
                         "the raw sample rate in Hz, in metadata.json or as sample_rate_hz")

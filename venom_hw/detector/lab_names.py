@@ -6,6 +6,7 @@ import numpy as np
 
 from .dataset import PulseSet, load_pulse_set
 from .energy_calibration import EnergyCalibration
+from .label_jitter import jittered_energies
 from .resolving_power import compute_resolving_power
 
 
@@ -31,13 +32,16 @@ def filter_resolving_power(pulses: PulseSet) -> dict[str, float]:
 
 
 def load_mkid_data(data_dir, downsample: int = 4, n_tau: float = 5.0, peak_height_sigma: float = 2.0,
-                   full: bool = False, n_pre: int = 10, sample_rate_hz: float | None = None, window=None):
+                   full: bool = False, n_pre: int = 10, sample_rate_hz: float | None = None, window=None,
+                   jitter=0.0, jitter_seed: int = 0):
     """(iq, energies, wl_ids, wl_labels, opt_R, peak_heights) of a data folder.
 
     iq (N, L, 2) float32 centred counts, not normalised; energies (N,) eV; wl_ids (N,); wl_labels list of str;
-    opt_R {label: R}; peak_heights (N,). See dataset.load_pulse_set for the rules and errors.
+    opt_R {label: R}; peak_heights (N,). See dataset.load_pulse_set for the rules and errors. `jitter` (eV, one number
+    or one a line) blurs the returned energies only: opt_R always comes from the lines' own energies.
     """
     pulses = load_pulse_set(data_dir, downsample=downsample, n_tau=n_tau, n_pre=n_pre, peak_sigma=peak_height_sigma,
                             window=window, full=full, sample_rate_hz=sample_rate_hz)
-    return (pulses.counts.astype(np.float32), pulses.energies, pulses.wl_ids, pulses.wl_labels,
+    energies = jittered_energies(pulses, jitter, jitter_seed)
+    return (pulses.counts.astype(np.float32), energies, pulses.wl_ids, pulses.wl_labels,
             filter_resolving_power(pulses), pulses.peak_heights)
