@@ -34,7 +34,7 @@ Written: distribution.json, distribution.png.
 
 @dataclass(frozen=True)
 class Distribution:
-    """Of each held-out pulse: difference (N,) e_par - e_rec and the network's sigma (N,), both in eV, and its true energy.
+    """Of each held-out pulse, in eV: difference (N,) e_par - e_rec, the network's sigma (N,), true energies (N,).
     table: resolving powers "parallel" and "recurrent"; length of the windows in samples.
     """
 
