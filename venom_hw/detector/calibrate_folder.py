@@ -9,10 +9,10 @@ import numpy as np
 
 from .errors import DataError
 from .folder import FORMAT, line_files, read_line
-from .loop_circle import fit_circle, phase_from, rest_point
+from .loop_circle import fit_circle
+from .mean_pulse import SAMPLE, MeanPulse
 from .window import Window, fit_decay
 
-SAMPLE = 500            # pulses of a line that a scan looks at
 MIN_COUNTS = 64.0       # less than this and rounding to integers would be the noise
 HALF_RANGE = 16384.0    # counts that the largest excursion is scaled to at most
 # Raw rates of the published calibration sets, whose folders do not say them.
@@ -57,11 +57,6 @@ def raw_rate(folder: Path, metadata: dict, given: float | None, window: Window |
     return rate
 
 
-def _mean_pulse(z, n_align: int):
-    """Mean of complex traces as they lie (the laboratory triggers them at one sample)."""
-    return z[:n_align].mean(axis=0)
-
-
 def _centre_and_scale(folder: Path, metadata: dict, lines, integers: bool, given: Window | None):
     """((i, q) centre, counts_per_unit): the window's, the metadata's, or fitted to the mean pulses of all lines."""
     if given is not None:
@@ -77,7 +72,7 @@ def _centre_and_scale(folder: Path, metadata: dict, lines, integers: bool, given
     elif metadata.get("format") == FORMAT:
         centre = 0j
     else:
-        centre, _ = fit_circle(np.concatenate([_mean_pulse(z, SAMPLE) for z in lines]))
+        centre, _ = fit_circle(np.concatenate([z.mean(axis=0) for z in lines]))
     if integers:
         return (centre.real, centre.imag), 1.0
     reach = max(np.percentile(np.abs(np.stack([(z - centre).real, (z - centre).imag])), 99.9) for z in lines)
@@ -104,18 +99,13 @@ def scan_folder(folder: Path, metadata: dict, rate: float, peak_sigma: float, wi
     if (reach := max(np.abs(z).max() for z in lines)) < MIN_COUNTS:
         raise DataError(folder, "counts_per_unit", f"the largest sample is {reach:.3g} counts from the centre",
                         f"{MIN_COUNTS:g} or more: the detector and gain that the window was made for")
-    mean = np.mean([_mean_pulse(z, SAMPLE) for z in lines], axis=0)
-    rest = np.mean([rest_point(z) for z in lines])
-    furthest = mean[np.argmax(np.abs(mean - rest))]
-    if rest == 0 or furthest == rest:
-        raise DataError(folder, "i_trace", "no pulse in the mean trace", "traces that hold a photon's pulse")
-    middle = rest * np.exp(0.5j * np.angle(furthest / rest))
-    height = phase_from(mean, rest, middle)
+    pulse = MeanPulse.of(lines, folder)
     tau = window.tau_s if window else _number(folder, metadata, "tau_s")
     if tau is None:
         try:
-            tau = fit_decay(height - np.median(height[:max(1, len(height) // 5)]), rate)
+            tau = fit_decay(pulse.height, rate)
         except (ValueError, RuntimeError) as error:
             raise DataError(folder, "tau_s", f"cannot be fitted ({error})",
                             "a decaying mean pulse, or tau_s in metadata.json") from error
-    return FolderScan(scale, tuple(centre), tau, int(np.argmax(height)), sizes[0][0], complex(rest), complex(middle))
+    trigger = int(np.argmax(pulse.height))
+    return FolderScan(scale, tuple(centre), tau, trigger, sizes[0][0], pulse.rest, pulse.middle)

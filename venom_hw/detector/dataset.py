@@ -82,7 +82,12 @@ def _to_counts(windows, path) -> np.ndarray:
     return np.clip(counts, -32768, 32767).astype(np.int16)
 
 
-def _cut_line(line: RawLine, keep, window: Window, rest: complex, middle: complex, full: bool):
+def cut_pulses(line: RawLine, keep, window: Window, rest: complex, middle: complex, full: bool = False):
+    """Windows of the pulses of rows `keep` of one line: counts (M, L, 2) int16, lengths (M,), the rows used (M,).
+
+    rest, middle: points of the loop in counts about the window's centre (see loop_circle.phase_from); `full`: from the
+    first sample instead of n_pre before each peak. Raises DataError.
+    """
     counts, lengths, used = [], [], []
     for first in range(0, len(keep), BATCH):
         rows = keep[first:first + BATCH]
@@ -155,7 +160,7 @@ def load_pulse_set(folder, *, downsample: int = 4, n_tau: float = 5.0, n_pre: in
     parts = []
     for number, (wavelength, path) in enumerate(line_files(folder)):
         line = read_line(path)
-        counts, lengths, used = _cut_line(line, _good(line, peak_sigma), window, scan.rest, scan.middle, full)
+        counts, lengths, used = cut_pulses(line, _good(line, peak_sigma), window, scan.rest, scan.middle, full)
         parts.append((counts, np.full(len(used), photon_energy(wavelength)), np.full(len(used), number),
                       np.asarray(line.peak_heights[used], float), lengths, line_label(wavelength)))
     join = [np.concatenate([p[k] for p in parts]) for k in range(5)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import DataError
-from .loop_circle import fit_circle, phase_from, rest_point
+from .loop_circle import fit_circle
+from .mean_pulse import SAMPLE, MeanPulse
 
 LAGS = 3        # raw samples to either side
-SAMPLE = 500    # pulses a line that circle and template are made from
+BATCH = 1000
 
 
 def raw_peak_heights(lines, masks=None, source="traces", centre: complex | None = None) -> list[np.ndarray]:
@@ -20,24 +20,14 @@ def raw_peak_heights(lines, masks=None, source="traces", centre: complex | None 
     """
     masks = masks or [np.ones(len(z), bool) for z in lines]
     good = [z[mask][:SAMPLE] for z, mask in zip(lines, masks, strict=True)]
-    means = [z.mean(axis=0) for z in good]
     if centre is None:
-        centre, _ = fit_circle(np.concatenate(means))
-    rest = np.mean([rest_point(z - centre) for z in good])
-    mean = np.mean(means, axis=0) - centre
-    furthest = mean[np.argmax(np.abs(mean - rest))]
-    if rest == 0 or furthest == rest or not np.isfinite(furthest):
-        raise DataError(source, "i_trace", "no pulse in the mean trace", "traces that hold a photon's pulse")
-    middle = rest * np.exp(0.5j * np.angle(furthest / rest))
-
-    before = max(1, 3 * int(np.argmax(np.abs(mean - rest))) // 4)  # clear of the pulse's foot
-
-    def theta(z):
-        phase = phase_from(z - centre, rest, middle)
-        return phase - np.median(phase[:, :before], axis=1, keepdims=True)
-
-    template = np.mean([theta(z).mean(axis=0) for z in good], axis=0)
+        centre, _ = fit_circle(np.concatenate([z.mean(axis=0) for z in good]))
+    pulse = MeanPulse.of([z - centre for z in good], source)
+    template = np.mean([pulse.phase(z - centre).mean(axis=0) for z in good], axis=0)
     kernel = template * template.max() / (template @ template)
     lags = np.stack([np.roll(kernel, k) for k in range(-LAGS, LAGS + 1)], 1)
-    return [-np.concatenate([(theta(z[first:first + 1000]) @ lags).max(axis=1) for first in range(0, len(z), 1000)])
-            for z in lines]
+
+    def heights(z):
+        return (pulse.phase(z - centre) @ lags).max(axis=1)
+
+    return [-np.concatenate([heights(z[first:first + BATCH]) for first in range(0, len(z), BATCH)]) for z in lines]
