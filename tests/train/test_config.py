@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from venom_hw.train import TrainConfig, TrainError, read_config
-from venom_hw.train.__main__ import parse_settings
+from venom_hw.train.options import parse_settings
 
 
 def test_saved_settings_read_back(tmp_path):

@@ -15,7 +15,6 @@ from venom_hw.backend import DEVICES
 
 from .errors import TrainError
 
-
 LEGAL = {
     "preset": ("ptsi", "inhf"),
     "loss": ("gaussian_nll", "mse"),
@@ -68,7 +67,7 @@ class TrainConfig:
     synthetic: bool = _setting(False, "train on synthetic pulses only (20000 an epoch unless n_synthetic says)")
     generator: str = _setting("pca", "of the synthetic pulses, fitted to the training pulses: pca or template")
     n_components: int = _setting(50, "principal components of the PCA generator", 1)
-    synthetic_margin: float = _setting(1.05, "synthetic energies reach this factor beyond the outermost lines", 1.0)
+    synthetic_margin: float = _setting(1.05, "synthetic energies go beyond the lines by this factor, 1.05 at most", 1.0)
     jitter: list[str] = _setting([], "label noise a line in eV: 0.01, or 808nm=0.01 for each, or auto")
     seed: int = _setting(0, "seed of the starting weights and the order of pulses", 0)
     device: str = _setting("auto", "auto, cpu, cuda or mps; part of the bits of a result")

@@ -44,7 +44,7 @@ def write_meta(checkpoint: Path, history: Sequence[dict], validation_indices) ->
 def read_meta(checkpoint: Path) -> TrainingMeta:
     """The side file of a checkpoint, ours or the original's.
 
-    A history of lists by name ({"train_loss": [...]}) becomes a list of epochs. Raises TrainError naming file and field.
+    A history of lists by name ({"train_loss": [...]}) becomes a list of epochs. Raises TrainError with file and field.
     """
     path = meta_path(checkpoint)
     if not path.is_file():

@@ -21,8 +21,8 @@ def write_report(
 ) -> list[str]:
     """Write the PDF, atomically; returns its pages' names.
 
-    Settings and table; loss; spectra by line; resolving power and bias; parity; residuals; attention over time; and with
-    the run's setting `plot_features` every feature channel of the backbone.
+    Settings and table; loss; spectra by line; resolving power and bias; parity; residuals; attention over time; and
+    with the run's setting `plot_features` every feature channel of the backbone.
     """
     held: PulseSet = data.lines.select(data.val_idx)
     mu, logvar = checkpoint.predict(held.counts, lengths=held.lengths)

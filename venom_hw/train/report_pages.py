@@ -158,7 +158,7 @@ def parity_page(result: Evaluation) -> Figure:
 
 
 def residual_page(energies: np.ndarray, mu: np.ndarray, logvar: np.ndarray) -> Figure:
-    """The network's own errors (before calibration) against its stated sigma: energies, mu (N,) eV, log sigma^2 (N,)."""
+    """Errors of the network (not calibrated) against its stated sigma: energies, mu (N,) in eV, log sigma^2 (N,)."""
     figure, (histogram, by_line, pull, reliability) = _panels(4, "Residuals of the network, held-out pulses")
     residual, sigma = mu - energies, np.exp(0.5 * logvar)
     lines = np.unique(energies)

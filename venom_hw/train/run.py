@@ -22,8 +22,8 @@ from .config import TrainConfig
 from .data import TrainingData, prepare
 from .errors import TrainError
 from .evaluate import Evaluation, evaluate, text_report
-from .losses import LOSSES
 from .loop import Trainer
+from .losses import LOSSES
 from .meta import write_meta
 from .plot import plot_report
 from .report import write_report

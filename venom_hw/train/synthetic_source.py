@@ -4,67 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from venom_hw.detector import PulseSet
+from venom_hw.detector.synthetic import GENERATORS, PulseGenerator, plot_generator
 
 from .config import TrainConfig
 from .data import TrainingData
 from .errors import TrainError
 
-GENERATOR_FILE = "generator.npz"
-CHUNK = 4000  # pulses made at a time
+GENERATOR_FILE, GENERATOR_PLOT = "generator.npz", "generator.png"
 STREAM = 0x5EED  # keeps these random numbers apart from every other use of the seed
 
 
-class Generator(Protocol):
-    """What a generator of `venom_hw.detector.synthetic` can do."""
+def fit_or_load(
+    config: TrainConfig, data: TrainingData, folder: Path, resume: bool = False, quiet: bool = True
+) -> PulseGenerator:
+    """The run's generator: read from `folder` when the run goes on, else fitted to the training pulses and saved there,
+    with a plot of real beside synthetic pulses.
 
-    def sample(self, energies_ev: np.ndarray, rng: np.random.Generator) -> np.ndarray: ...
-
-    def save(self, path: Path) -> None: ...
-
-
-def generator_class(name: str) -> type:
-    """The class of the setting `generator`."""
-    from venom_hw.detector import synthetic
-
-    return {"pca": synthetic.PcaGenerator, "template": synthetic.TemplateGenerator}[name]
-
-
-def fit_or_load(config: TrainConfig, data: TrainingData, path: Path, resume: bool, quiet: bool) -> Generator:
-    """The run's generator: read from `path` when the run goes on, else fitted to the training pulses and saved there.
-
-    A generator that was just saved is read back, so a resumed run draws from the very same numbers. Raises TrainError
-    if a run that goes on has lost it.
+    What was saved is read back, so a resumed run draws from the very same numbers. Raises TrainError if a run that goes
+    on has lost it, DataError for pulses that no generator can be fitted to.
     """
-    kind = generator_class(config.generator)
+    kind, path = GENERATORS[config.generator], folder / GENERATOR_FILE
     if resume and not path.is_file():
         raise TrainError(f"{path}: no such file; expected the generator that this run was started with")
     if not resume:
-        with tqdm(total=1, desc=f"fit the {config.generator} generator", unit="fit", disable=quiet, leave=False) as bar:
-            fitted = kind.fit(data.lines, data.train_idx, n_components=config.n_components)
-            bar.update()
+        with tqdm(
+            total=len(data.train_idx), desc=f"fit the {config.generator} generator", unit="pulse", disable=quiet,
+            leave=False,
+        ) as bar:
+            fitted = kind.fit(data.lines, data.train_idx, n_components=config.n_components, progress=bar.update)
         fitted.save(path)
+        plot_generator(fitted, data.lines.select(data.val_idx), folder / GENERATOR_PLOT)
     return kind.load(path)
 
 
-def energy_range(pulses: PulseSet, margin: float) -> tuple[float, float]:
-    """Lowest and highest energy in eV that is drawn: the lines' range, and beyond it by the factor `margin`."""
-    return float(pulses.energies.min() / margin), float(pulses.energies.max() * margin)
+def energy_range(generator: PulseGenerator, margin: float) -> tuple[float, float]:
+    """Lowest and highest energy in eV that is drawn: the lines' range, and beyond it by the factor `margin`, as far as
+    the generator goes.
+    """
+    low, high = generator.energy_range
+    return max(low, float(generator.energies.min()) / margin), min(high, float(generator.energies.max()) * margin)
 
 
 class SyntheticSource:
-    """`count` pulses an epoch at energies spread uniformly over [low, high] eV; (seed, epoch) decides every number."""
+    """`count` pulses an epoch at energies spread uniformly over `span` (low, high) in eV; (seed, epoch) decides every
+    number of them. `standardise`: energies in eV -> the network's targets.
+    """
 
     def __init__(
         self,
-        generator: Generator,
+        generator: PulseGenerator,
         count: int,
         span: tuple[float, float],
         seed: int,
@@ -78,14 +72,10 @@ class SyntheticSource:
         """counts (count, L, 2) int16 and energies (count,) in eV of epoch number `epoch` (from 0)."""
         rng = np.random.default_rng([self.seed, STREAM, epoch])
         energies = rng.uniform(*self.span, self.count)
-        parts = []
         with tqdm(
             total=self.count, desc="synthetic pulses", unit="pulse", disable=self.quiet, leave=False, mininterval=0.5
         ) as bar:
-            for first in range(0, self.count, CHUNK):
-                parts.append(self.generator.sample(energies[first : first + CHUNK], rng))
-                bar.update(len(parts[-1]))
-        return np.concatenate(parts), energies
+            return self.generator.sample(energies, rng, progress=bar.update), energies
 
     def __call__(self, epoch: int) -> tuple[Tensor, Tensor]:
         """The same as tensors: counts int16, and standardised energies float32."""
@@ -99,6 +89,6 @@ def synthetic_source(
     """What the settings ask for (None without synthetic pulses); the generator is kept in `folder`."""
     if not config.fresh_pulses:
         return None
-    generator = fit_or_load(config, data, folder / GENERATOR_FILE, resume, quiet)
-    span = energy_range(data.lines, config.synthetic_margin)
+    generator = fit_or_load(config, data, folder, resume, quiet)
+    span = energy_range(generator, config.synthetic_margin)
     return SyntheticSource(generator, config.fresh_pulses, span, config.seed, data.standardise, quiet)
