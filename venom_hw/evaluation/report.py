@@ -1,0 +1,126 @@
+"""What a judgement found, as numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from venom_hw.detector.resolving_power_metrics import METRICS
+from venom_hw.detector.resolving_power_table import ResolvingPowerTable
+
+from .between import SNAPPING, snapping
+from .errors import EvaluationError
+from .estimators import FILTERS, FLOAT, GOLDEN, QUANTISED
+
+FORMAT = "venom-hw/evaluation/1"
+FEW = 200
+
+
+@dataclass(frozen=True)
+class EstimatorReport:
+    """tables {metric: table of all estimators at the lines}; estimates {name: (N,) eV} of the held-out pulses, energies
+    (N,) eV and wl_ids (N,) of those; bound (lines,) R at the Cramer-Rao bound or None; between, between_bound: the same
+    at energies between the lines, or None; integers: golden against quantised; notes; provenance."""
+
+    tables: dict[str, ResolvingPowerTable]
+    estimates: dict[str, np.ndarray]
+    energies: np.ndarray
+    wl_ids: np.ndarray
+    bound: np.ndarray | None
+    between: dict[str, ResolvingPowerTable] | None
+    between_bound: np.ndarray | None
+    integers: dict | None
+    notes: list[str]
+    provenance: dict
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.estimates)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Which differences are worth a line: the network against each filter, then down the ladder of proof."""
+        there = set(self.names)
+        wanted = [(FLOAT, f) for f in FILTERS.values()] + [(QUANTISED, FLOAT), (GOLDEN, QUANTISED)]
+        return [(a, b) for a, b in wanted if {a, b} <= there]
+
+    def snapping(self) -> dict[str, float]:
+        """R at a line over R between the lines, the largest of each estimator (1: none)."""
+        if self.between is None:
+            return {}
+        at, off = self.tables["kde"], self.between["kde"]
+        found = {name: snapping(at, off, name) for name in off.value}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def warnings(self) -> list[str]:
+        """The notes, and what the numbers themselves warn of."""
+        out = list(self.notes)
+        fewest = min(self.provenance["held_out"].values())
+        if fewest < FEW:
+            out.append(
+                f"{fewest} held-out pulses of a line: with fewer than {FEW} the adaptive R scatters by 13 % and more."
+            )
+        for name, ratio in self.snapping().items():
+            if ratio > SNAPPING:
+                out.append(
+                    f"{name}: R at a line is {ratio:.1f} times that between the lines. It snaps to the lines, so this "
+                    "is no resolving power: train it on more energies."
+                )
+        if self.bound is not None:
+            table = self.tables["kde"]
+            for name in self.names:
+                above = [
+                    f"{label} (R {table.line(name, label)}, bound {bound:.1f})"
+                    for label, bound in zip(table.labels, self.bound, strict=True)
+                    if table.line(name, label).low > bound
+                ]
+                if above:
+                    out.append(
+                        f"{name} is above the bound of an unbiased estimator at {', '.join(above)}: a prior, a bias, "
+                        "or a peaked distribution."
+                    )
+        return out
+
+    def to_dict(self) -> dict:
+        """JSON form; `read_report` reads it back."""
+        kde = self.tables["kde"]
+        out = {
+            "format": FORMAT,
+            "provenance": self.provenance,
+            "metrics": {m: METRICS[m].title for m in self.tables},
+            "tables": {m: t.to_dict() for m, t in self.tables.items()},
+            "differences": [
+                {"of": a, "from": b}
+                | {m: {"absolute": t.difference(a, b).to_dict(), "relative": t.relative_difference(a, b).to_dict()}
+                   for m, t in self.tables.items()}
+                for a, b in self.pairs()
+            ],
+            "integers": self.integers,
+            "snapping": self.snapping(),
+            "warnings": self.warnings(),
+        }
+        if self.bound is not None:
+            out["bound"] = {"lines": dict(zip(kde.labels, map(float, self.bound), strict=True)),
+                            "mean": float(self.bound.mean())}
+        if self.between is not None:
+            out["between"] = {"tables": {m: t.to_dict() for m, t in self.between.items()}}
+            if self.between_bound is not None:
+                out["between"]["bound"] = [float(b) for b in self.between_bound]
+        return out
+
+
+def read_report(path: str | os.PathLike) -> dict:
+    """report.json of a judgement (or the folder that holds it). Raises EvaluationError for anything else."""
+    path = Path(path)
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path}: {error}; expected report.json of python -m venom_hw.evaluation") from error
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        found = stored.get("format") if isinstance(stored, dict) else stored
+        raise EvaluationError(f"{path}: format {found!r}; expected {FORMAT!r}")
+    return stored

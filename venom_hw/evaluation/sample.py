@@ -1,0 +1,111 @@
+"""The pulses that a judgement rests on: training ones for calibrations, held-out ones for the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from venom_hw.detector import DetectorPreset, PulseSet, Window, load_pulse_set, stratified_split
+from venom_hw.model import VenomCheckpoint
+
+from .errors import EvaluationError
+
+LEAST = 10  # held-out pulses of a line
+
+
+@dataclass(frozen=True)
+class Sample:
+    """pulses: windows of full length at the model's rate; train, calibration (some of train, for the networks' energy
+    calibrations) and held_out: indices into them, split as the model's training split its own; notes: what a reader of
+    the numbers has to know."""
+
+    pulses: PulseSet
+    train: np.ndarray
+    calibration: np.ndarray
+    held_out: np.ndarray
+    notes: list[str]
+
+    @property
+    def judged(self) -> PulseSet:
+        return self.pulses.select(self.held_out)
+
+
+def _first_of_each_line(index: np.ndarray, wl_ids: np.ndarray, count: int | None) -> np.ndarray:
+    if count is None:
+        return index
+    return np.sort(np.concatenate([index[wl_ids[index] == k][:count] for k in np.unique(wl_ids[index])]))
+
+
+def full_windows(pulses: PulseSet) -> np.ndarray:
+    """Mask (N,) of windows without a missing sample."""
+    return pulses.lengths == pulses.counts.shape[1]
+
+
+def load_at(model: VenomCheckpoint, data: str | Path | PulseSet) -> PulseSet:
+    """Pulses of a folder at the model's window and peak clip. Raises DataError."""
+    if isinstance(data, PulseSet):
+        return data
+    clip = float(model.training.get("settings", {}).get("peak_sigma", 2.0))  # another clip would be another split
+    return load_pulse_set(data, window=Window.from_dict(model.window), peak_sigma=clip)
+
+
+def load_sample(
+    model: VenomCheckpoint,
+    data: str | Path | PulseSet,
+    *,
+    calibration_pulses: int = 1000,
+    held_out_pulses: int | None = None,
+) -> Sample:
+    """Load and split. calibration_pulses, held_out_pulses: the most of each line. Raises DataError, EvaluationError."""
+    pulses = load_at(model, data)
+    if pulses.counts.shape[1] != model.window["length"]:
+        raise EvaluationError(
+            f"pulses of {pulses.counts.shape[1]} samples: expected windows of the model, {model.window['length']}"
+        )
+    settings = model.training.get("settings", {})
+    share, seed = float(settings.get("validation", 0.15)), int(settings.get("split_seed", 0))
+    train, held_out = stratified_split(pulses.wl_ids, share, seed)
+    full = full_windows(pulses)
+    train, held_out = train[full[train]], held_out[full[held_out]]
+    held_out = _first_of_each_line(held_out, pulses.wl_ids, held_out_pulses)
+    for k, label in enumerate(pulses.wl_labels):
+        count = int((pulses.wl_ids[held_out] == k).sum())
+        if count < LEAST:
+            raise EvaluationError(
+                f"line {label}: {count} held-out windows of full length {pulses.counts.shape[1]} "
+                f"(of {int((pulses.wl_ids == k).sum())} pulses); expected {LEAST} or more"
+            )
+    if len(pulses.wl_labels) < 2:
+        raise EvaluationError(f"one line only ({pulses.wl_labels[0]}): expected two or more to calibrate energy with")
+    notes = notes_on(model, pulses)
+    if not full.all():
+        notes.append(f"{int((~full).sum())} of {len(full)} windows end early and were left out.")
+    calibration = _first_of_each_line(train, pulses.wl_ids, calibration_pulses)
+    return Sample(pulses, train, calibration, held_out, notes)
+
+
+def notes_on(model: VenomCheckpoint, pulses: PulseSet) -> list[str]:
+    """How the pulses are related to those the model was trained on, as far as both say."""
+    ours, theirs = model.data, pulses.source or {}
+    if not (ours.get("simulated") and theirs.get("simulated")):
+        return []
+    if ours.get("preset") != theirs.get("preset") or ours.get("version") != theirs.get("version"):
+        found, trained = (f"{d.get('preset')} version {d.get('version')}" for d in (theirs, ours))
+        return [f"The pulses are of {found}; the model was trained on {trained}: it is judged on a foreign detector."]
+    if ours.get("seed") == theirs.get("seed") and ours.get("pulses") != theirs.get("pulses"):
+        return [
+            f"The model was trained on the same simulation (seed {ours['seed']}) with another number of pulses: some "
+            "of those judged here may have been trained on. Simulate with another seed."
+        ]
+    return []
+
+
+def simulated_preset(pulses: PulseSet) -> DetectorPreset | None:
+    """The detector that a simulated folder describes in metadata.json; None for measured pulses or a description of
+    another version of the simulator."""
+    stored = (pulses.source or {}).get("parameters")
+    if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(DetectorPreset)}:
+        return None
+    return DetectorPreset(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
