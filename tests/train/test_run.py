@@ -14,6 +14,7 @@ from venom_hw.train import TrainConfig, read_config, run
 from venom_hw.train.__main__ import main
 from venom_hw.train.data import between_energies, held_out_energies, prepare
 from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, snapping
+from venom_hw.train.meta import read_meta
 
 TINY = ["pulses=120", "between=3", "between_pulses=20", "d_model=4", "d_state=2", "d_head_hidden=4", "n_tau=2"]
 
@@ -31,7 +32,7 @@ def test_command_line_end_to_end(tmp_path, capsys, monkeypatch):
     assert "optimal filter, shared template" in said and f"Written to {whole}" in said
     written = {p.name for p in whole.iterdir()}
     assert written >= {"model.safetensors", "model_meta.json", "config.toml", "state.json"}
-    assert written >= {"report.txt", "report.json", "report.png"}
+    assert written >= {"report.txt", "report.json", "report.png", "report.pdf"}
     checkpoint = load_checkpoint(whole / "model.safetensors")
     assert checkpoint.data["preset"] == "ptsi" and checkpoint.window["length"] == 56
     assert checkpoint.training["seed"] == 0
@@ -45,7 +46,10 @@ def test_command_line_end_to_end(tmp_path, capsys, monkeypatch):
     assert len(meta["training_history"]) == 2
     assert len(meta["validation_indices"]) == checkpoint.data["validation_pulses"]
 
+    assert read_meta(whole / "model.safetensors").history == meta["training_history"]
+
     # the same run, stopped after one epoch and resumed, ends with the same weights
+    monkeypatch.setattr(run, "write_report", lambda path, *rest: path.write_text("once is enough"))
     settings = read_config(whole / "config.toml")
     assert run.train(settings, stopped, tmp_path / "sim", "command", quiet=True, stop_after=1) is None
     assert main(["--resume", str(stopped), "--simulated", str(tmp_path / "sim"), "--quiet"]) == 0
@@ -97,6 +101,65 @@ def test_a_users_folder_needs_no_simulation(tmp_path):
     assert not (tmp_path / "sim").exists() and data.test is None and data.extra == ()
     assert sorted([*data.train_idx, *data.val_idx]) == list(range(len(data.lines)))
     assert data.normalisation["energy_offset"] == pytest.approx(data.lines.energies[data.train_idx].mean())
+
+
+def lab_folder(tmp_path, pulses=150):
+    """A folder as if measured: three lines, nothing in between."""
+    generate_folder(PRESETS["ptsi"], tmp_path / "lab", pulses, 5, [1.0, 1.2, 1.4])
+    return tmp_path / "lab"
+
+
+def test_a_measured_folder_with_synthetic_pulses_from_the_command_line(tmp_path, capsys, monkeypatch):
+    """Reports on the way, and after a stop and --resume the same bits."""
+    folder, whole, stopped = lab_folder(tmp_path), tmp_path / "whole", tmp_path / "stopped"
+    # reports are tested in their own file
+    monkeypatch.setattr(run, "write_report", lambda path, *rest: path.write_text("report"))
+    monkeypatch.setattr(run, "plot_report", lambda path, *rest: path.write_text("plot"))
+    options = ["--data", str(folder), "--epochs", "3", "--batch", "32", "--n-synthetic", "300", "--n-components", "5",
+               "--micro-batch", "20", "--jitter", "0.002", "--n-tau", "2", "--d-model", "4", "--d-state", "2",
+               "--d-head-hidden", "4", "--lr", "0.02", "--report-every", "1", "--quiet"]
+    assert main([*options, "--out", str(whole)]) == 0, capsys.readouterr().err
+    assert (whole / "report-0002.pdf").exists() and not (whole / "report-0003.pdf").exists()
+    assert (whole / "report.pdf").exists() and (whole / "generator.npz").exists()
+    checkpoint = load_checkpoint(whole / "model.safetensors")
+    assert checkpoint.data["synthetic_pulses_an_epoch"] == 300 and checkpoint.data["generator"] == "pca"
+    assert checkpoint.training["device"] == "cpu"
+
+    settings = read_config(whole / "config.toml")
+    assert run.train(settings, stopped, tmp_path / "sim", "command", quiet=True, stop_after=2) is None
+    assert main(["--resume", str(stopped), "--quiet"]) == 0
+    other = load_checkpoint(stopped / "model.safetensors")
+    for (name, a), b in zip(checkpoint.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert np.array_equal(a.numpy(), b.numpy()), name
+
+
+def test_a_run_does_not_go_on_with_other_pulses(tmp_path, capsys):
+    folder = lab_folder(tmp_path)
+    config = TrainConfig(data=str(folder), epochs=2, batch=32, d_model=4, d_state=2, d_head_hidden=4, n_tau=2.0)
+    assert run.train(config, tmp_path / "run", tmp_path / "sim", "command", quiet=True, stop_after=1) is None
+    generate_folder(PRESETS["ptsi"], folder, 150, 6, [1.0, 1.2, 1.4], force=True)
+    assert main(["--resume", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "was trained on data with seed 5, now it is 6" in capsys.readouterr().err
+
+
+def test_a_network_that_learnt_nothing_is_said_and_does_not_stop_reports(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "evaluate", refuse)
+    folder, out = lab_folder(tmp_path), tmp_path / "run"
+    options = ["--data", str(folder), "--epochs", "2", "--batch", "32", "--n-tau", "2", "--d-model", "4", "--quiet"]
+    assert main([*options, "--report-every", "1", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "no report after epoch 1: cannot be calibrated to energy yet (expected to rise)" in error
+    assert "error: " in error and "expected a network that has learnt more" in error
+    assert load_checkpoint(out / "model.safetensors").training["epochs"] == 2
+
+
+def refuse(*_):
+    raise ValueError("expected to rise")
+
+
+def test_whole_traces(tmp_path):
+    data = prepare(TrainConfig(data=str(lab_folder(tmp_path, 40)), full=True), tmp_path / "sim")
+    assert data.lines.window.length == data.lines.counts.shape[1] > 200 and data.description["full_traces"] is True
 
 
 def evaluation(line_power, between_power):

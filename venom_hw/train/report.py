@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
 
 from venom_hw.atomic import atomic_file
 from venom_hw.detector import PulseSet
@@ -16,13 +18,11 @@ from .evaluate import Evaluation
 from .inspection import inspect_model
 
 
-def write_report(
-    path: Path, result: Evaluation, checkpoint: VenomCheckpoint, data: TrainingData, history: list[dict]
-) -> list[str]:
-    """Write the PDF, atomically; returns its pages' names.
-
-    Settings and table; loss; spectra by line; resolving power and bias; parity; residuals; attention over time; and
-    with the run's setting `plot_features` every feature channel of the backbone.
+def chapters(
+    result: Evaluation, checkpoint: VenomCheckpoint, data: TrainingData, history: list[dict]
+) -> dict[str, Callable[[], list[Figure]]]:
+    """Name -> what draws its pages: settings and table; loss; spectra by line; resolving power and bias; parity;
+    residuals; attention over time; and with the run's setting `plot_features` every feature channel of the backbone.
     """
     held: PulseSet = data.lines.select(data.val_idx)
     mu, logvar = checkpoint.predict(held.counts, lengths=held.lengths)
@@ -38,8 +38,15 @@ def write_report(
     }
     if checkpoint.training.get("settings", {}).get("plot_features"):
         book["features"] = lambda: pages.feature_pages(seen)
-    with atomic_file(path) as file, PdfPages(file, metadata={"Title": "VENOM training", "CreationDate": None}) as pdf:
-        for make in book.values():
-            for figure in make():
+    return book
+
+
+def write_report(
+    path: Path, result: Evaluation, checkpoint: VenomCheckpoint, data: TrainingData, history: list[dict]
+) -> None:
+    """Write the PDF of all chapters, atomically."""
+    metadata = {"Title": "VENOM training", "CreationDate": None}
+    with atomic_file(path) as file, PdfPages(file, metadata=metadata) as pdf:
+        for draw in chapters(result, checkpoint, data, history).values():
+            for figure in draw():
                 pdf.savefig(figure)
-    return list(book)

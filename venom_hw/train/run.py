@@ -110,6 +110,16 @@ def _same_data(out: Path, data: TrainingData) -> None:
             )
 
 
+def report_so_far(out: Path, trainer: Trainer, checkpoint: VenomCheckpoint, data: TrainingData, n_boot: int) -> None:
+    """The PDF of an unfinished run. A network that cannot be calibrated yet is no reason to stop: it is said."""
+    try:
+        result = evaluate(checkpoint, data, n_boot)
+    except ValueError as error:
+        print(f"no report after epoch {trainer.epoch}: cannot be calibrated to energy yet ({error})", file=sys.stderr)
+        return
+    write_report(out / f"report-{trainer.epoch:04d}.pdf", result, checkpoint, data, trainer.history)
+
+
 def train(
     config: TrainConfig,
     out: Path,
@@ -177,13 +187,18 @@ def train(
         write_meta(out / MODEL_FILE, trainer.history, data.val_idx)
         save_state(out, trainer)
         if config.report_every and trainer.epoch % config.report_every == 0 and not trainer.finished:
-            partial = evaluate(checkpoint, data, min(n_boot, REPORT_BOOT))
-            write_report(out / f"report-{trainer.epoch:04d}.pdf", partial, checkpoint, data, trainer.history)
+            report_so_far(out, trainer, checkpoint, data, min(n_boot, REPORT_BOOT))
         done_now += 1
         if stop_after is not None and done_now >= stop_after and not trainer.finished:
             return None
     checkpoint = make_checkpoint(trainer, data, command)
-    result = evaluate(checkpoint, data, n_boot)
+    try:
+        result = evaluate(checkpoint, data, n_boot)
+    except ValueError as error:
+        raise TrainError(
+            f"{out / MODEL_FILE}: cannot be calibrated to energy ({error}); expected a network that has learnt more, "
+            "with more epochs or pulses or another lr"
+        ) from error
     checkpoint.training["metrics"] = result.summary()
     save_checkpoint(out / MODEL_FILE, checkpoint)
     write_meta(out / MODEL_FILE, trainer.history, data.val_idx)
