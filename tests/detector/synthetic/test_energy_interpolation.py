@@ -12,7 +12,7 @@ LINES = np.array([0.95, 1.1, 1.5, 2.4, 4.9])
 FINE = np.geomspace(LINES[0] / 1.05, LINES[-1] * 1.05, 400)
 
 
-def random_factors(seed, lines=len(LINES), size=6, decades=3.0):
+def random_factors(seed, lines=5, size=6, decades=3.0):
     """Cholesky factors of covariances with eigenvalues over many decades, each turned its own way."""
     rng = np.random.default_rng(seed)
     vectors = np.linalg.qr(rng.standard_normal((lines, size, size)))[0]
