@@ -16,7 +16,7 @@ def test_writes_the_original_format(tmp_path, capsys):
         assert data["i_trace"].dtype == np.int16 and data["i_trace"].shape == (7, 1000)
         assert data["mask"].dtype == bool and data["peak_heights"].shape == (7,)
     metadata = json.loads((tmp_path / "a" / "metadata.json").read_text())
-    assert (metadata["preset"], metadata["version"], metadata["seed"]) == ("ptsi", 1, 2)
+    assert (metadata["preset"], metadata["version"], metadata["seed"]) == ("ptsi", 2, 2)
     assert metadata["sample_rate_hz"] == 2e6 and metadata["centre"] == [0, 0]
     assert not list((tmp_path / "a").glob(".*"))  # no temporary file is left
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from venom_hw.detector.noise import phase_psd, tls_noise
+from venom_hw.detector.noise import (
+    amplifier_noise,
+    phase_psd,
+    tls_autocovariance,
+    tls_noise,
+    tone_noise,
+    tone_power,
+)
 from venom_hw.detector.presets import PRESETS
 from venom_hw.detector.quasiparticles import pulse_shape, scatter_energy
 from venom_hw.detector.simulator import clean_response, phase, simulate_line
@@ -14,15 +21,62 @@ from venom_hw.detector.simulator import clean_response, phase, simulate_line
 PTSI, INHF = PRESETS["ptsi"], PRESETS["inhf"]
 
 
+def quiescent_phase(preset, n=1000, seed=5):
+    traces = simulate_line(preset, 0.0, n, seed)
+    z = (traces.i_trace + 1j * traces.q_trace.astype(np.float32)).astype(np.complex64)
+    return phase(preset, z).astype(float)
+
+
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
 def test_noise_has_the_spectrum_it_says(preset):
-    traces = simulate_line(preset, 0.0, 1000, seed=5)
-    z = (traces.i_trace + 1j * traces.q_trace.astype(np.float32)).astype(np.complex64)
-    f, density = welch(phase(preset, z).astype(float), preset.sample_rate_hz, nperseg=preset.n_samples)
+    """Up to the Nyquist frequency, besides the line tones and the lowest bins, where the window of Welch leaks."""
+    f, density = welch(quiescent_phase(preset), preset.sample_rate_hz, nperseg=preset.n_samples)
+    ratio = density.mean(axis=0)[6:-1] / phase_psd(preset, f[6:-1])
+    for tone, _ in preset.line_tones:
+        ratio = np.where(np.abs(f[6:-1] - tone) < 4 * f[1], 1.0, ratio)
+    np.testing.assert_allclose(ratio, 1.0, atol=0.2)
+    assert abs(ratio.mean() - 1) < 0.02
+    for third in np.array_split(ratio, 3):  # a wrong slope or pole shows at one end
+        assert abs(third.mean() - 1) < 0.03
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_a_line_tone_has_the_power_it_says(preset):
+    """A tone's variance is its excess over the continuum, over the bins that the Hann window spreads it to."""
+    f, density = welch(quiescent_phase(preset), preset.sample_rate_hz, nperseg=preset.n_samples)
     density = density.mean(axis=0)
-    inside = (f > 6 * f[1]) & (f < 0.25 * preset.sample_rate_hz)  # the discrete ring-down aliases beyond
-    np.testing.assert_allclose(density[inside], phase_psd(preset, f[inside]), rtol=0.2)
-    assert abs(np.mean(density[inside] / phase_psd(preset, f[inside])) - 1) < 0.03
+    assert preset.line_tones
+    for frequency, variance in tone_power(preset):
+        near = np.abs(f - frequency) < 4 * f[1]
+        beside = (np.abs(f - frequency) < 12 * f[1]) & ~near
+        continuum = phase_psd(preset, f[near]) * np.mean(density[beside] / phase_psd(preset, f[beside]))
+        excess = (density[near] - continuum).sum() * f[1]
+        assert abs(excess / variance - 1) < 0.1
+
+
+def test_tones_have_a_random_phase_and_their_rms():
+    noise = tone_noise(PTSI, 4000, 1000, np.random.default_rng(0)) * 4 * PTSI.q
+    rms = np.sqrt(sum(r**2 for _, r in PTSI.line_tones))
+    np.testing.assert_allclose(noise.std(axis=0), rms, rtol=0.08)  # at each sample: no phase is preferred
+    assert abs(noise.mean()) < 0.02 * rms
+
+
+def test_amplifier_noise_is_stationary_from_the_first_sample():
+    z = amplifier_noise(PTSI, 20_000, 12, np.random.default_rng(3))
+    for part in (z.real, z.imag):
+        spread = part.var(axis=0)
+        np.testing.assert_allclose(spread, spread.mean(), rtol=0.05)
+        first, later = (np.corrcoef(part[:, k], part[:, k + 1])[0, 1] for k in (0, 10))
+        assert abs(first - later) < 0.03
+
+
+def test_autocovariance_is_that_of_the_noise():
+    rng = np.random.default_rng(4)
+    noise = tls_noise(PTSI, 6000, 1000, rng) + tone_noise(PTSI, 6000, 1000, rng)
+    expected = tls_autocovariance(PTSI)
+    for lag in (0, 1, 8, 17, 100, 900):
+        found = np.mean(noise[:, :100] * noise[:, lag:lag + 100], dtype=float)
+        assert abs(found / expected[0] - expected[lag] / expected[0]) < 0.03
 
 
 def test_tls_noise_falls_as_one_over_f():

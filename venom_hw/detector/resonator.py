@@ -46,9 +46,20 @@ def loop_centre(preset: DetectorPreset) -> complex:
     return 1.0 - preset.q / (2.0 * preset.qc)
 
 
+def one_pole(z, pole: float, before):
+    """y[n] = (1 - pole) z[n] + pole y[n - 1] along the last axis; `before` (..., 1) is y of the sample before."""
+    state = (np.asarray(pole, z.real.dtype) * before).astype(z.dtype)
+    taps = np.array([1.0 - pole], z.real.dtype), np.array([1.0, -pole], z.real.dtype)
+    return lfilter(*taps, z, axis=-1, zi=state)[0]
+
+
 def ring_down(preset: DetectorPreset, z):
     """One-pole low-pass by the resonator's own amplitude decay along the last axis, starting settled."""
-    pole = float(np.exp(-1.0 / (preset.sample_rate_hz * preset.ring_time_s)))
-    state = (pole * z[..., :1]).astype(z.dtype)
-    out, _ = lfilter(np.array([1.0 - pole], z.real.dtype), np.array([1.0, -pole], z.real.dtype), z, axis=-1, zi=state)
-    return out
+    return one_pole(z, float(np.exp(-1.0 / (preset.sample_rate_hz * preset.ring_time_s))), z[..., :1])
+
+
+def readout_low_pass(preset: DetectorPreset, z):
+    """One-pole low-pass of the readout chain along the last axis, starting settled."""
+    if preset.readout_time_s == 0:
+        return z
+    return one_pole(z, float(np.exp(-1.0 / (preset.sample_rate_hz * preset.readout_time_s))), z[..., :1])

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from .noise import amplifier_noise, phase_psd, tls_noise
+from .noise import amplifier_noise, phase_psd, tls_noise, tone_noise
 from .presets import DetectorPreset
 from .quasiparticles import pulse_shape, scatter_energy
-from .resonator import loop_centre, ring_down, s21
+from .resonator import loop_centre, readout_low_pass, ring_down, s21
 from .wavelength import photon_energy
 
 CHUNK = 500  # traces made at a time; part of the seeding, so do not change it without a new preset version
@@ -26,30 +26,36 @@ class Traces:
     peak_heights: np.ndarray
 
 
-def clean_response(preset: DetectorPreset, energy_ev, arrival=0.0, hotspot=None, tls=0.0, second=None):
-    """Noise-free centred response, complex (N, n_samples), in counts.
-
-    energy_ev, arrival (raw samples after `arrival_index`), hotspot: scalars or (N,). `tls`: df/f added to the shift.
-    `second`: optional (energy, start sample) of a piled-up photon, each (N,); energy 0 where there is none.
-    """
-    energy = np.atleast_1d(np.asarray(energy_ev, np.float32))[:, None]
-    arrival = np.broadcast_to(np.asarray(arrival, np.float32), energy.shape[:1])[:, None]
+def detuning(preset: DetectorPreset, energy_ev, arrival=0.0, hotspot=None, dtype=np.float32, second=None):
+    """(downward shift df/f, extra 1/Qi), each (N, n_samples), by photons; arguments as in `clean_response`."""
+    energy = np.atleast_1d(np.asarray(energy_ev, dtype))[:, None]
+    arrival = np.broadcast_to(np.asarray(arrival, dtype), energy.shape[:1])[:, None]
     if hotspot is None:
         hotspot = preset.hotspot_fraction
-    hotspot = np.broadcast_to(np.asarray(hotspot, np.float32), energy.shape[:1])[:, None]
-    step = np.float32(1.0 / preset.sample_rate_hz)
-    index = np.arange(preset.n_samples, dtype=np.float32)
+    hotspot = np.broadcast_to(np.asarray(hotspot, dtype), energy.shape[:1])[:, None]
+    step = dtype(1.0 / preset.sample_rate_hz)
+    index = np.arange(preset.n_samples, dtype=dtype)
     density = pulse_shape(preset, energy, (index - preset.arrival_index - arrival) * step, hotspot)
     if second is not None:
         rows = np.flatnonzero(second[0] > 0)
         if len(rows):
-            start = second[1][rows, None].astype(np.float32)
-            density[rows] += pulse_shape(preset, second[0][rows, None].astype(np.float32), (index - start) * step,
+            start = second[1][rows, None].astype(dtype)
+            density[rows] += pulse_shape(preset, second[0][rows, None].astype(dtype), (index - start) * step,
                                          hotspot[rows])
-    shift = density * np.float32(preset.shift_per_ev)
-    loss = shift * np.float32(2.0 * preset.loss_ratio)
+    shift = density * dtype(preset.shift_per_ev)
+    return shift, shift * dtype(2.0 * preset.loss_ratio)
+
+
+def clean_response(preset: DetectorPreset, energy_ev, arrival=0.0, hotspot=None, tls=0.0, second=None,
+                   dtype=np.float32):
+    """Noise-free centred response, complex (N, n_samples), in counts; computed in `dtype` (float32 or float64).
+
+    energy_ev, arrival (raw samples after `arrival_index`), hotspot: scalars or (N,). `tls`: df/f added to the shift.
+    `second`: optional (energy, start sample) of a piled-up photon, each (N,); energy 0 where there is none.
+    """
+    shift, loss = detuning(preset, energy_ev, arrival, hotspot, dtype, second)
     z = s21(preset, shift + tls, loss)
-    z = ring_down(preset, z) - np.complex64(loop_centre(preset))
+    z = readout_low_pass(preset, ring_down(preset, z)) - np.complex64(loop_centre(preset))
     return z * np.complex64(preset.counts_per_unit * np.exp(1j * preset.gain_phase_rad))
 
 
@@ -100,6 +106,8 @@ def simulate_chunk(preset: DetectorPreset, energy_ev: float, n: int, rng: np.ran
     piled = rng.random(n) < (preset.pileup_fraction if energy_ev > 0 else 0.0)
     second = (np.where(piled, energy_ev, 0.0), rng.uniform(0, preset.n_samples, n))
     tls = tls_noise(preset, n, preset.n_samples, rng)
+    if preset.line_tones:
+        tls += tone_noise(preset, n, preset.n_samples, rng)
     z = clean_response(preset, deposited, arrival, hotspot, tls, second)
     noise = amplifier_noise(preset, n, preset.n_samples, rng)
     z += noise * np.complex64(preset.counts_per_unit)
