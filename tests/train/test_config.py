@@ -11,7 +11,8 @@ from venom_hw.train.options import parse_settings
 
 
 def test_saved_settings_read_back(tmp_path):
-    config = TrainConfig(preset="inhf", extra=["a", "b"], lr=3e-3, epochs=7, data='odd "name"')
+    config = TrainConfig(preset="inhf", extra=["a", "b"], lr=3e-3, epochs=7, data='odd "name"', full=True,
+                         jitter=["808nm=0.01", "auto"], device="cuda:1", generator="template")
     path = tmp_path / "config.toml"
     path.write_text(config.to_toml())
     assert read_config(path) == config
@@ -25,6 +26,11 @@ def test_saved_settings_read_back(tmp_path):
     ({"epochs": True}, "'epochs' = True: expected int"),
     ({"preset": "mec"}, "one of ptsi, inhf"),
     ({"loss": "l1"}, "gaussian_nll"),
+    ({"generator": "gan"}, "one of pca, template"),
+    ({"device": "tpu"}, "one of auto, cpu, cuda, mps"),
+    ({"full": 1}, "'full' = 1: expected bool"),
+    ({"synthetic_margin": 0.9}, "'synthetic_margin' = 0.9: expected 1 or more"),
+    ({"n_synthetic": -1}, "expected 0 or more"),
     ({"ema": 1.0}, "less than 1"),
     ({"lr": float("nan")}, "'lr'"),
     ({"validation": 0.95}, "0.9 or less"),

@@ -1,5 +1,5 @@
-"""A step on a device other than the CPU. PyTorch's "meta" device stands in for one: it computes shapes alone, and as on a
-GPU an operation on tensors of two devices is an error.
+"""A step on a device other than the CPU. PyTorch's "meta" device stands in for one: it computes shapes alone, and as on
+a GPU an operation on tensors of two devices is an error.
 """
 
 from __future__ import annotations
