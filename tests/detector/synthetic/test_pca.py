@@ -130,7 +130,7 @@ def test_counts_saturate_as_the_digitiser_does(generator):
 
 
 def test_few_pulses_allow_few_components_and_say_so(known):
-    few = known.pulse_set(45)
+    few = known.pulse_set(220)
     with pytest.warns(UserWarning, match="11 principal components instead of 50"):
         generator = PcaGenerator.fit(few, np.arange(len(few)))
     assert generator.n_components == 11
@@ -143,12 +143,12 @@ def test_few_pulses_allow_few_components_and_say_so(known):
 
 
 def test_all_components_leave_no_residual(known):
-    everything = PcaGenerator.fit(known.pulse_set(400), np.arange(2400), n_components=60)
+    everything = PcaGenerator.fit(known.pulse_set(1200), np.arange(7200), n_components=60)
     assert np.abs(everything.residuals(at(everything, 1.3, 20), np.full(20, 1.3))).max() < 1e-3
 
 
 def test_pulses_without_any_scatter_still_have_a_covariance(known):
-    silent = known.pulse_set(40)
+    silent = known.pulse_set(100)
     counts = np.rint(known.mean(silent.energies).reshape(-1, 30, 2)).astype(np.int16)
     silent = dataclasses.replace(silent, counts=counts)
     generator = PcaGenerator.fit(silent, np.arange(len(silent)), n_components=5)

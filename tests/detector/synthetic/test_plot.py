@@ -9,7 +9,7 @@ from venom_hw.detector.synthetic import GENERATORS, plot_generator
 
 @pytest.mark.parametrize("kind", ["pca", "template"])
 def test_picture_compares_both_in_six_panels(kind, known, tmp_path, monkeypatch):
-    few = known.pulse_set(150)
+    few = known.pulse_set(200)
     generator = GENERATORS[kind].fit(few, np.arange(len(few)), n_components=10)
     drawn = []
     save = Figure.savefig

@@ -7,10 +7,11 @@
 pulse and the noise alone. Both are fitted on training pulses, never on held-out ones.
 """
 
+from .compare import LineComparison, compare_with, comparison_text
 from .generator import GENERATORS, MARGIN, PulseGenerator, load_generator
 from .pca import PcaGenerator
 from .plot import plot_generator
 from .template import TemplateGenerator
 
-__all__ = ["GENERATORS", "MARGIN", "PcaGenerator", "PulseGenerator", "TemplateGenerator", "load_generator",
-           "plot_generator"]
+__all__ = ["GENERATORS", "MARGIN", "LineComparison", "PcaGenerator", "PulseGenerator", "TemplateGenerator",
+           "compare_with", "comparison_text", "load_generator", "plot_generator"]
