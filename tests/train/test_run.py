@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from venom_hw.detector import PRESETS, generate_folder, photon_energy
 from venom_hw.model import load_checkpoint
-from venom_hw.train import TrainConfig, read_config, run
+from venom_hw.train import TrainConfig, Trainer, read_config, run
 from venom_hw.train.__main__ import main
 from venom_hw.train.data import between_energies, held_out_energies, prepare
 from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, snapping
@@ -155,6 +156,19 @@ def test_a_network_that_learnt_nothing_is_said_and_does_not_stop_reports(tmp_pat
 
 def refuse(*_):
     raise ValueError("expected to rise")
+
+
+def test_mean_square_leaves_a_sigma_that_means_something(toy_data):
+    config = TrainConfig(d_model=8, d_state=4, d_head_hidden=8, epochs=12, batch=64, lr=1e-2, warmup=1.0, loss="mse")
+    trainer = Trainer(config, toy_data.normalisation, *toy_data.training_tensors())
+    while not trainer.finished:
+        trainer.history.append({"train_loss": trainer.run_epoch()})
+    before = [p.clone() for p in trainer.average.parameters()]
+    held = toy_data.lines.select(toy_data.val_idx)
+    mu, logvar = run.make_checkpoint(trainer, toy_data, "command").predict(held.counts)
+    assert np.ptp(logvar) == 0
+    assert 0.5 < np.sqrt(np.mean((mu - held.energies) ** 2)) / np.exp(logvar[0] / 2) < 2
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.average.parameters(), strict=True))
 
 
 def test_whole_traces(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import platform
 import sys
 import time
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from venom_hw import __version__
 from venom_hw.atomic import write_atomically
-from venom_hw.model import VenomCheckpoint, load_checkpoint, save_checkpoint
+from venom_hw.model import MKIDEnergySSM, VenomCheckpoint, load_checkpoint, save_checkpoint
 
 from .config import TrainConfig
 from .data import TrainingData, prepare
@@ -43,10 +44,26 @@ def versions() -> dict[str, str]:
     }
 
 
+@torch.no_grad()
+def with_one_sigma(model: MKIDEnergySSM, mean_square: float) -> MKIDEnergySSM:
+    """A copy whose log sigma^2 is log(mean_square) for every pulse: what a network knows that was trained on the mean
+    square alone, which leaves its second output where it started.
+    """
+    model = copy.deepcopy(model)
+    model.head.fc3.weight[1] = 0
+    model.head.fc3.bias[1] = math.log(mean_square)
+    return model
+
+
 def make_checkpoint(
-    trainer: Trainer, data: TrainingData, command: str, metrics: dict | None = None
+    trainer: Trainer, data: TrainingData, command: str, metrics: dict | None = None, train_loss: float | None = None
 ) -> VenomCheckpoint:
-    """The averaged weights with window, normalisation and where they come from."""
+    """The averaged weights with window, normalisation and where they come from.
+
+    train_loss: of the last epoch (default: as the history says), which becomes sigma^2 where the loss is "mse".
+    """
+    if train_loss is None and trainer.history:
+        train_loss = trainer.history[-1]["train_loss"]
     training = {
         "command": command,
         "seed": trainer.config.seed,
@@ -58,6 +75,8 @@ def make_checkpoint(
         "metrics": metrics or {},
     }
     average = trainer.average if trainer.device.type == "cpu" else copy.deepcopy(trainer.average).cpu()
+    if trainer.config.loss == "mse" and train_loss:
+        average = with_one_sigma(average, train_loss)
     return VenomCheckpoint(
         average, data.lines.window.to_dict(), data.normalisation, training, data.description
     )
@@ -170,7 +189,7 @@ def train(
                 bar.set_postfix_str(f"loss {loss:+.4f}", refresh=False)
 
             train_loss = trainer.run_epoch(show)
-            checkpoint = make_checkpoint(trainer, data, command)
+            checkpoint = make_checkpoint(trainer, data, command, train_loss=train_loss)
             val_loss, power = held_out(checkpoint, data, config.loss)
             bar.set_postfix_str(f"loss {train_loss:+.4f}, held out {val_loss:+.4f}, R(rms) {power:.2f}")
         trainer.history.append(
