@@ -57,22 +57,24 @@ def raw_rate(folder: Path, metadata: dict, given: float | None, window: Window |
     return rate
 
 
+def stored_centre(folder: Path, metadata: dict) -> complex | None:
+    """The loop's centre in the files' units where metadata.json says it, else None."""
+    stored = metadata.get("centre", metadata.get("center"))
+    if stored is None:
+        return 0j if metadata.get("format") == FORMAT else None
+    try:
+        i, q = (float(x) for x in stored)
+    except (TypeError, ValueError):
+        raise DataError(Path(folder) / "metadata.json", "centre", repr(stored), "[i, q] in the files' units") from None
+    return complex(i, q)
+
+
 def _centre_and_scale(folder: Path, metadata: dict, lines, integers: bool, given: Window | None):
     """((i, q) centre, counts_per_unit): the window's, the metadata's, or fitted to the mean pulses of all lines."""
     if given is not None:
         return given.centre, given.counts_per_unit
-    stored = metadata.get("centre", metadata.get("center"))
-    if stored is not None:
-        try:
-            i, q = (float(x) for x in stored)
-        except (TypeError, ValueError):
-            raise DataError(Path(folder) / "metadata.json", "centre", repr(stored),
-                            "[i, q] in the files' units") from None
-        centre = complex(i, q)
-    elif metadata.get("format") == FORMAT:
-        centre = 0j
-    else:
-        centre, _ = fit_circle(np.concatenate([z.mean(axis=0) for z in lines]))
+    stored = stored_centre(folder, metadata)
+    centre = fit_circle(np.concatenate([z.mean(axis=0) for z in lines]))[0] if stored is None else stored
     if integers:
         return (centre.real, centre.imag), 1.0
     reach = max(np.percentile(np.abs(np.stack([(z - centre).real, (z - centre).imag])), 99.9) for z in lines)
