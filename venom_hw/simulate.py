@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from venom_hw.detector.errors import DataError
 from venom_hw.detector.generate import NOISE_TRACES, generate_folder
-from venom_hw.detector.presets import PRESETS
+from venom_hw.detector.pixels import generate_pixels
+from venom_hw.detector.presets import PRESETS, DetectorPreset, find_preset
 
 EPILOG = """\
 The folder gets one npz a laser line (808nm.npz: i_trace, q_trace int16 centred counts, mask, peak_heights),
 noise.npz (traces without a photon) and metadata.json (preset, version, seed, sample rate, parameters).
 The same preset and seed give the same traces; a larger --pulses begins with the same ones.
 
+With --pixels N there is such a folder for each of N pixels (pixel-0000, ...), scattered about the preset as the
+pixels of an array are; more of them later begin with the same ones.
+With --pile-up 0.1 every tenth trace has a second photon of the same energy, somewhere in it (mask: False).
+
 examples:
   python -m venom_hw.simulate --preset ptsi --out data/ptsi
   python -m venom_hw.simulate --preset inhf --pulses 4000 --seed 7 --out data/inhf7
   python -m venom_hw.simulate --preset ptsi --energies 1.05,1.25,1.45 --out data/between_lines
+  python -m venom_hw.simulate --preset inhf --version 1 --out data/inhf_version_1
+  python -m venom_hw.simulate --preset ptsi --pile-up 0.2 --pulses 2000 --out data/crowded
+  python -m venom_hw.simulate --preset ptsi --pixels 64 --pulses 1000 --out data/array
 """
 
 
@@ -32,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pulses", type=int, default=10_000, help="photons a line (default 10000)")
     p.add_argument("--seed", type=int, default=1, help="seed of the data set (default 1)")
     p.add_argument("--energies", help="photon energies in eV, comma separated, instead of the preset's laser lines")
+    p.add_argument("--pixels", type=int, metavar="N", help="N pixels with scattered parameters, a folder each")
+    p.add_argument("--pile-up", type=float, metavar="SHARE", help="share of traces with a second photon, 0 to 1 "
+                   "(default: the preset's, 0.01)")
+    p.add_argument("--version", type=int, help="version of the preset (default: the newest)")
     p.add_argument("--force", action="store_true", help="replace another simulated data set in --out")
     return p
 
@@ -46,19 +59,32 @@ def _energies(text: str) -> list[float]:
     return energies
 
 
+def _preset(args) -> DetectorPreset:
+    preset = find_preset(args.preset, args.version)
+    if args.pile_up is None:
+        return preset
+    if not 0.0 <= args.pile_up <= 1.0:
+        raise DataError("--pile-up", None, f"{args.pile_up:g}", "a share from 0 to 1")
+    return replace(preset, pileup_fraction=args.pile_up)
+
+
 def main(argv=None) -> int:
     args = parser().parse_args(argv)
     try:
-        if args.pulses < 1:
-            raise DataError("--pulses", None, str(args.pulses), "1 or more")
-        if args.seed < 0:
-            raise DataError("--seed", None, str(args.seed), "0 or more")
-        preset = PRESETS[args.preset]
+        for option, value, least in (("--pulses", args.pulses, 1), ("--seed", args.seed, 0),
+                                     ("--pixels", args.pixels, 1)):
+            if value is not None and value < least:
+                raise DataError(option, None, str(value), f"{least} or more")
+        preset = _preset(args)
         energies = _energies(args.energies) if args.energies else None
         lines = len(energies or preset.wavelengths_nm)
-        total = lines * args.pulses + min(args.pulses, NOISE_TRACES)
+        total = (lines * args.pulses + min(args.pulses, NOISE_TRACES)) * (args.pixels or 1)
         with tqdm(total=total, unit="pulse", desc=f"simulate {preset.name}", file=sys.stderr) as bar:
-            files = generate_folder(preset, args.out, args.pulses, args.seed, energies, args.force, bar.update)
+            if args.pixels:
+                files = generate_pixels(preset, args.out, args.pixels, args.pulses, args.seed, energies, args.force,
+                                        bar.update)
+            else:
+                files = generate_folder(preset, args.out, args.pulses, args.seed, energies, args.force, bar.update)
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,7 +92,8 @@ def main(argv=None) -> int:
         print(f"{args.out}: this data set is already there (nothing written; --force makes it again)")
         return 0
     size = sum(f.stat().st_size for f in files) / 1e6
-    print(f"{args.out}: {lines} lines of {args.pulses} pulses, preset {preset.name} version {preset.version}, "
+    pixels = f"{args.pixels} pixels, each " if args.pixels else ""
+    print(f"{args.out}: {pixels}{lines} lines of {args.pulses} pulses, preset {preset.name} version {preset.version}, "
           f"seed {args.seed}, {len(files)} files, {size:.0f} MB")
     return 0
 

@@ -1,12 +1,14 @@
 """Versions of the presets."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 
-from venom_hw.detector import PRESETS, DataError, find_preset
+from venom_hw.detector import PRESETS, DataError, find_preset, preset_of, scatter_pixels
+from venom_hw.detector.generate import describe, generate_folder
 from venom_hw.detector.simulator import simulate_line
 from venom_hw.detector.window import window_length
 
@@ -46,3 +48,21 @@ def test_version_1_gives_the_pulses_that_it_gave():
 def test_another_number_is_another_detector():
     assert dataclasses.replace(PRESETS["ptsi"], loss_ratio=0.1) != PRESETS["ptsi"]
     assert dataclasses.asdict(find_preset("ptsi", 1)) != dataclasses.asdict(find_preset("ptsi", 2))
+
+
+def test_a_folder_says_which_detector_made_it():
+    presets = [*PRESETS.values(), find_preset("ptsi", 1), *scatter_pixels(PRESETS["ptsi"], 1, 0)]
+    for preset in presets:
+        metadata = json.loads(json.dumps(describe(preset, preset.wavelengths_nm, 3, 1), allow_nan=False))
+        assert preset_of(metadata) == preset
+    old = {k: v for k, v in find_preset("ptsi", 1).to_dict().items() if k not in ("line_tones", "readout_bandwidth_hz")}
+    assert preset_of({"simulated": True, "parameters": old}) == find_preset("ptsi", 1)  # as version 1 wrote it
+    assert preset_of({"sample_rate_hz": 2e6}) is None and preset_of(None) is None
+    with pytest.raises(DataError, match="tau_banana"):
+        preset_of({"simulated": True, "parameters": {**old, "tau_banana": 1}})
+
+
+def test_a_folder_of_another_version_is_named(tmp_path):
+    generate_folder(find_preset("ptsi", 1), tmp_path, 2, 1)
+    with pytest.raises(DataError, match="ptsi version 1 .* expected ptsi version 2 "):
+        generate_folder(PRESETS["ptsi"], tmp_path, 2, 1)

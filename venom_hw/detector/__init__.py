@@ -5,7 +5,8 @@ from .errors import DataError
 from .filter_baseline import FilterBaseline, fit_filter_baseline
 from .generate import generate_folder
 from .lab_names import filter_resolving_power, load_mkid_data
-from .presets import PRESETS, DetectorPreset, find_preset
+from .pixels import scatter_pixels
+from .presets import PRESETS, DetectorPreset, find_preset, preset_of
 from .real_ptsi import RealPulses, load_real_ptsi
 from .resolving_power import compute_resolving_power, gaussian_resolving_power, summarize_resolving_power
 from .resolving_power_table import Interval, ResolvingPowerTable, resolving_power_table
@@ -16,6 +17,6 @@ __all__ = [
     "PRESETS", "DataError", "DetectorPreset", "FilterBaseline", "Interval", "PulseSet", "RealPulses",
     "ResolvingPowerTable", "Window", "compute_resolving_power", "filter_resolving_power", "find_preset",
     "fit_filter_baseline", "gaussian_resolving_power", "generate_folder", "load_mkid_data", "load_pulse_set",
-    "load_real_ptsi", "normalisation", "photon_energy", "resolving_power_table", "stratified_split",
-    "summarize_resolving_power",
+    "load_real_ptsi", "normalisation", "photon_energy", "preset_of", "resolving_power_table",
+    "scatter_pixels", "stratified_split", "summarize_resolving_power",
 ]

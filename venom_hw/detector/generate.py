@@ -35,7 +35,10 @@ def _refuse_foreign(folder: Path, wanted: dict, found: dict, force: bool) -> Non
         raise DataError(folder, None, f"files that no simulation wrote are here ({others[0]})", "an empty folder")
     same = {**found, "complete": None} == {**wanted, "complete": None}
     if found and not same and not force:
-        raise DataError(folder / "metadata.json", None, "another data set is here", "an empty folder, or --force")
+        there, new = (f"{d.get('preset')} version {d.get('version')} seed {d.get('seed')}, {d.get('pulses')} pulses of "
+                      f"{len(d.get('lines', []))} lines" for d in (found, wanted))
+        message = f"another data set is here ({there if there != new else 'other parameters'})"
+        raise DataError(folder / "metadata.json", None, message, f"{new}; or an empty folder, or --force")
 
 
 def generate_folder(preset: DetectorPreset, folder: Path, pulses: int, seed: int, energies_ev=None, force=False,

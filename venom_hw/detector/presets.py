@@ -23,7 +23,7 @@ published (Qi, Qc and decay of InHf, say) is chosen.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from .errors import DataError
 
@@ -63,7 +63,7 @@ class DetectorPreset:
     tls_floor_hz: float     # below this frequency the drift is calibrated out
     line_tones: tuple[tuple[float, float], ...]  # (Hz, rms rad): pick-up that moves f0, as phase of the quiescent loop
     white_phase_psd: float  # one-sided PSD of amplifier noise seen as phase on the quiescent loop, rad^2/Hz
-    readout_bandwidth_hz: float  # one-pole low-pass of the readout chain, for signal and noise alike; inf for none
+    readout_bandwidth_hz: float | None  # one-pole low-pass of the readout chain, for signal and noise; None: without
     # digitiser
     counts_per_unit: float  # ADC counts per unit |S21|, a power of two
     pileup_fraction: float  # traces with a second photon (flagged False in `mask`)
@@ -81,7 +81,7 @@ class DetectorPreset:
     @property
     def readout_time_s(self) -> float:
         """Time constant of the readout's low-pass, 0 without one."""
-        return 1.0 / (2.0 * math.pi * self.readout_bandwidth_hz)
+        return 0.0 if self.readout_bandwidth_hz is None else 1.0 / (2.0 * math.pi * self.readout_bandwidth_hz)
 
     @property
     def loop_radius(self) -> float:
@@ -91,6 +91,15 @@ class DetectorPreset:
     def to_dict(self) -> dict:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, data: dict) -> DetectorPreset:
+        """From metadata.json's `parameters`, those of version 1 among them. Raises DataError."""
+        data = {"line_tones": (), "readout_bandwidth_hz": None} | dict(data)
+        if wrong := {f.name for f in fields(cls)} ^ set(data):
+            raise DataError("parameters", ", ".join(sorted(wrong)), "missing or unknown", "the fields of a preset")
+        tones = tuple((float(f), float(rms)) for f, rms in data["line_tones"])
+        return cls(**{**data, "wavelengths_nm": tuple(data["wavelengths_nm"]), "line_tones": tones})
+
 
 _PTSI_1 = DetectorPreset(
     name="ptsi", version=1, wavelengths_nm=(808.0, 920.0, 980.0, 1120.0, 1310.0),
@@ -99,7 +108,7 @@ _PTSI_1 = DetectorPreset(
     shift_per_ev=6.4e-5, loss_ratio=0.08, tau_rise_s=1.0e-6, tau_s=42.3e-6, recombination=0.35,
     hotspot_fraction=0.25, hotspot_scatter=0.045, tau_hotspot_s=6e-6,
     fano_ev=2.0e-4, site_scatter=0.009,
-    tls_at_1hz=0.4e-13, tls_floor_hz=10.0, line_tones=(), white_phase_psd=1.0e-9, readout_bandwidth_hz=math.inf,
+    tls_at_1hz=0.4e-13, tls_floor_hz=10.0, line_tones=(), white_phase_psd=1.0e-9, readout_bandwidth_hz=None,
     counts_per_unit=16384.0, pileup_fraction=0.01)
 
 _INHF_1 = DetectorPreset(
@@ -110,7 +119,7 @@ _INHF_1 = DetectorPreset(
     shift_per_ev=1.8e-5, loss_ratio=0.06, tau_rise_s=6.0e-6, tau_s=380e-6, recombination=0.06,
     hotspot_fraction=0.10, hotspot_scatter=0.02, tau_hotspot_s=40e-6,
     fano_ev=1.5e-4, site_scatter=0.006,
-    tls_at_1hz=1.25e-14, tls_floor_hz=10.0, line_tones=(), white_phase_psd=1.0e-9, readout_bandwidth_hz=math.inf,
+    tls_at_1hz=1.25e-14, tls_floor_hz=10.0, line_tones=(), white_phase_psd=1.0e-9, readout_bandwidth_hz=None,
     counts_per_unit=16384.0, pileup_fraction=0.01)
 
 PTSI = replace(
@@ -134,3 +143,10 @@ def find_preset(name: str, version: int | None = None) -> DetectorPreset:
         known = ", ".join(f"{n} version {v}" for n, v in sorted(_VERSIONS))
         raise DataError("preset", name, f"version {version}" if version else "not a preset", known)
     return _VERSIONS[name, version]
+
+
+def preset_of(metadata: dict | None) -> DetectorPreset | None:
+    """The detector that a simulated metadata.json describes (a scattered pixel too), or None for a measured one."""
+    if not metadata or not metadata.get("simulated") or "parameters" not in metadata:
+        return None
+    return DetectorPreset.from_dict(metadata["parameters"])
