@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _mkidcalculator(args) -> str:
-    with tqdm(unit="line", desc="read pulses", file=sys.stderr) as bar:
+    with tqdm(unit="set", desc="read pulse sets (each twice)", file=sys.stderr) as bar:
         files = convert_loop(args.file, args.out, loop=args.loop, wavelengths=args.wavelengths, heights=args.heights,
                              sample_rate_hz=args.sample_rate, placeholders=args.placeholder, force=args.force,
                              progress=bar.update)

@@ -52,8 +52,8 @@ def main(argv=None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     used, total = sum(x.used for x in summary.lines), sum(x.pulses for x in summary.lines)
-    print(f"{files[0]}: {3 + len(summary.lines)} pages, {len(summary.lines)} lines, {used} of {total} pulses used; "
-          f"numbers in {files[1].name}")
+    print(f"{files[0]}: {3 + len(summary.lines)} pages, laser lines: {len(summary.lines)}, {used} of {total} pulses "
+          f"used; numbers in {files[1].name}")
     return 0
 
 

@@ -6,6 +6,7 @@ import sys
 import types
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 MODULES = {"loop": ("Loop",), "pulse": ("Pulse",), "noise": ("Noise",), "resonator": ("Resonator",),
            "data": ("AnalogReadoutLoop", "AnalogReadoutNoise", "AnalogReadoutPulse", "NoData")}
@@ -52,7 +53,8 @@ def write_loop(folder, wavelengths=(813.7, 1310.0), n=40, protocol=4, responses=
     """A pickled Loop with pulses, noise and a sweep; arrays in pulse_data_*.npz (or, `raw`, in the analogreadout
     files that `_data` names). Returns the pickle's path. `drop`: attributes of the pulses left out."""
     with fake_package() as classes:
-        loop = build(classes["Loop"], lmfit_results={}, _directory=elsewhere)
+        loop = build(classes["Loop"], lmfit_results={}, _directory=elsewhere,
+                     energy_calibration=make_interp_spline([0.0, 0.5, 1.0], [0.0, 0.8, 2.0], k=2))
         loop.pulses = []
         metadata = {"parameters": {"sample_rate": 0.8, "attenuation": 60.0}, "file_name": "x"}
         for k, wavelength in enumerate(wavelengths):

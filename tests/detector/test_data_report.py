@@ -123,7 +123,7 @@ def test_the_commands(folder, tmp_path, capsys):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "900nm.npz").write_bytes((folder / "900nm.npz").read_bytes())
     assert command.main([str(tmp_path / "one"), "--sample-rate", "2e6"]) == 0
-    assert "4 pages, 1 lines" in capsys.readouterr().out
+    assert "4 pages, laser lines: 1" in capsys.readouterr().out
     assert (tmp_path / "one-report.pdf").is_file() and (tmp_path / "one-report.json").is_file()
     assert explore_command.main([str(folder), "--plots", "heights", "--out", str(tmp_path / "p")]) == 0
     assert sorted(f.name for f in (tmp_path / "p").iterdir()) == ["heights.png"]

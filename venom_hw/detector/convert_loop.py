@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .errors import DataError
 from .folder import read_metadata, write_line, write_metadata
+from .mean_pulse import SAMPLE
 from .mkidcalculator_files import LabLine, read_lab_line, read_lab_noise, read_lab_sweep, read_loops
-from .raw_heights import raw_peak_heights
+from .raw_heights import HeightFilter
 from .wavelength import line_label
 
 HEIGHTS = ("auto", "responses", "recompute")
@@ -55,12 +57,17 @@ def _wavelengths(lines: list[LabLine], given: Sequence[float] | None, path: Path
     if given is not None:
         if len(given) != len(lines):
             raise DataError(path, "wavelengths", f"{len(given)} given", f"{len(lines)}, one a pulse set of the file")
-        return [float(w) for w in given]
-    for k, line in enumerate(lines):
-        if line.wavelength_nm is None:
-            raise DataError(path, "energies", f"pulse set {k} does not say its laser line",
+        nm = [float(w) for w in given]
+    else:
+        nm = [line.wavelength_nm for line in lines]
+        if None in nm:
+            raise DataError(path, "energies", f"pulse set {nm.index(None)} does not say its laser line",
                             "the wavelengths of all sets (--wavelengths 808,920,...)")
-    return [line.wavelength_nm for line in lines]
+    labels = [line_label(w) for w in nm]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(path, "energies", f"{twice} in two pulse sets", "one set a laser line")
+    return nm
 
 
 def _rate(lines: list[LabLine], given: float | None, path: Path) -> float:
@@ -71,15 +78,23 @@ def _rate(lines: list[LabLine], given: float | None, path: Path) -> float:
     return rates.pop()
 
 
-def _heights(lines: list[LabLine], how: str, path: Path) -> tuple[list[np.ndarray], str]:
+def _sample(line: LabLine) -> LabLine:
+    """The line with only some of its good pulses: all that is kept of it between the two readings."""
+    rows = np.flatnonzero(line.mask)[:SAMPLE]
+    if not len(rows):
+        raise DataError("pulse set", "_mask", "no good pulse", "at least one True")
+    return replace(line, i_trace=line.i_trace[rows].copy(), q_trace=line.q_trace[rows].copy())
+
+
+def _height_filter(lines: list[LabLine], how: str, path: Path) -> HeightFilter | None:
+    """What makes the heights; None for the file's own responses."""
     complete = all(line.responses is not None for line in lines)
     if how == "responses" and not complete:
         raise DataError(path, "_responses", "not computed for every pulse set",
                         "pulse.compute_responses() before it was saved, or --heights recompute")
-    if how == "recompute" or not complete:
-        traces, masks = [x.traces for x in lines], [x.mask for x in lines]
-        return raw_peak_heights(traces, masks, path), "shared mean pulse, recomputed"
-    return [line.responses for line in lines], "responses of the file"
+    if how != "recompute" and complete:
+        return None
+    return HeightFilter.fit([line.i_trace + 1j * line.q_trace for line in lines], path)
 
 
 def convert_loop(path, out, *, loop: int | None = None, wavelengths: Sequence[float] | None = None,
@@ -89,44 +104,45 @@ def convert_loop(path, out, *, loop: int | None = None, wavelengths: Sequence[fl
 
     Peak heights are the file's own optimal-filter responses where all sets have them, else recomputed with the mean
     pulse (`heights` "responses" or "recompute" insists). A calibrated spectrum's R becomes metadata.json's opt_filt_R.
-    Raises DataError; UnsafePickle for a file that names anything but data.
+    One line is in memory at a time; `progress` gets 1 a reading, two a line. Raises DataError; UnsafePickle for a file
+    that names anything but data.
     """
     path, out = Path(path), Path(out)
     if heights not in HEIGHTS:
         raise DataError("heights", None, repr(heights), " or ".join(HEIGHTS))
     if not path.is_file():
         raise DataError(path, None, "no such file", "a pickle of mkidcalculator")
-    fingerprint = {"converted_from": path.name, "sha256": digest(path), "heights_asked": heights, "loop": loop,
-                   "wavelengths_given": None if wavelengths is None else [float(w) for w in wavelengths]}
     chosen = _choose(read_loops(path, placeholders), loop, path)
-    lines = []
-    for k, pulse in enumerate(chosen.get("pulses")):
-        lines.append(read_lab_line(pulse, path.parent, f"{path}, pulse set {k}"))
+
+    def read(k: int, pulse) -> LabLine:
+        line = read_lab_line(pulse, path.parent, f"{path}, pulse set {k}")
         if progress is not None:
             progress(1)
-    nm = _wavelengths(lines, wavelengths, path)
-    labels = [line_label(w) for w in nm]
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise DataError(path, "energies", f"{twice} in two pulse sets", "one set a laser line")
+        return line
+
+    lines = [_sample(read(k, pulse)) for k, pulse in enumerate(chosen.get("pulses"))]
+    labels = [line_label(w) for w in _wavelengths(lines, wavelengths, path)]
     rate = _rate(lines, sample_rate_hz, path)
-    found, origin = _heights(lines, heights, path)
-    noise, sweep = (read(chosen, path.parent, f"{path}, {name}") for read, name in (
+    height = _height_filter(lines, heights, path)
+    noise, sweep = (reader(chosen, path.parent, f"{path}, {name}") for reader, name in (
         (read_lab_noise, "noise"), (read_lab_sweep, "sweep")))
+    fingerprint = {"converted_from": path.name, "sha256": digest(path), "loop": loop, "sample_rate_hz": rate,
+                   "lines": labels, "peak_heights": "shared mean pulse, recomputed" if height else "of the file"}
     if not prepare_folder(out, fingerprint, force):
         return []
     written = []
-    for label, line, height in zip(labels, lines, found, strict=True):
+    for k, (label, pulse) in enumerate(zip(labels, chosen.get("pulses"), strict=True)):
+        line = read(k, pulse)
+        found = height(line.i_trace, line.q_trace) if height else np.asarray(line.responses, float)
         written.append(out / f"{label}.npz")
-        write_line(written[-1], i_trace=np.ascontiguousarray(line.traces.real), mask=line.mask,
-                   q_trace=np.ascontiguousarray(line.traces.imag), peak_heights=np.asarray(height, float))
+        write_line(written[-1], i_trace=np.ascontiguousarray(line.i_trace), mask=line.mask,
+                   q_trace=np.ascontiguousarray(line.q_trace), peak_heights=found)
     if noise is not None:
         written.append(out / "noise.npz")
-        write_line(written[-1], i_trace=np.ascontiguousarray(noise.real), q_trace=np.ascontiguousarray(noise.imag))
+        write_line(written[-1], i_trace=np.ascontiguousarray(noise[0]), q_trace=np.ascontiguousarray(noise[1]))
     if sweep is not None:
         written.append(out / "sweep.npz")
         write_line(written[-1], f=sweep[0], z=sweep[1])
     resolving = {label: line.filter_r for label, line in zip(labels, lines, strict=True) if line.filter_r is not None}
-    write_metadata(out, {**fingerprint, "complete": True, "sample_rate_hz": rate, "lines": labels,
-                         "peak_heights": origin, **({"opt_filt_R": resolving} if resolving else {})})
+    write_metadata(out, {**fingerprint, "complete": True, **({"opt_filt_R": resolving} if resolving else {})})
     return [*written, out / "metadata.json"]

@@ -24,10 +24,11 @@ LASER_BOX = {5: (813.7, 916.8, 978.6, 1110.0, 1310.0),
 
 @dataclass(frozen=True)
 class LabLine:
-    """One pulse set of a Loop: complex traces (N, samples) in volts, mask (N,), responses (N,) or None, and what the
+    """One pulse set of a Loop: I and Q traces (N, samples) in volts, mask (N,), responses (N,) or None, and what the
     file knows of wavelength (nm), sample rate (Hz) and its optimal filter's R, each None where it does not."""
 
-    traces: np.ndarray
+    i_trace: np.ndarray
+    q_trace: np.ndarray
     mask: np.ndarray
     responses: np.ndarray | None
     wavelength_nm: float | None
@@ -102,8 +103,8 @@ class _Data:
             raise DataError(file.path, key, f"shape {value.shape}",
                             f"one with channel {channel}, index {index}") from None
 
-    def traces(self, key: str):
-        """Complex traces (N, samples)."""
+    def traces(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """I and Q traces (N, samples)."""
         value = self.read(key)
         if isinstance(value, str):  # the raw file names another one
             path = beside(self.folder, value, self.source)
@@ -115,8 +116,8 @@ class _Data:
         if names is not None:
             if not {"I", "Q"} <= set(names):
                 raise DataError(self.source, key, f"fields {names}", "I and Q")
-            value = value["I"] + 1j * value["Q"]
-        return value
+            return value["I"], value["Q"]
+        return value.real, value.imag
 
     def metadata(self) -> dict:
         if isinstance(self.data, dict):
@@ -169,19 +170,17 @@ def _quadrature(pulse: StandIn, key: str, folder: Path, source):
     return value
 
 
-def _traces(pulse: StandIn, data: _Data, folder: Path, source) -> np.ndarray:
+def _traces(pulse: StandIn, data: _Data, folder: Path, source) -> tuple[np.ndarray, np.ndarray]:
     i, q = (_quadrature(pulse, key, folder, source) for key in ("_i_trace", "_q_trace"))
     if i is None and isinstance(data.data, dict):
         i, q = plain(data.data.get("i_trace")), plain(data.data.get("q_trace"))
     if i is None:
-        z = data.traces("pulses")
-    elif not all(isinstance(x, np.ndarray) and x.dtype.kind in "iuf" for x in (i, q)) or i.shape != q.shape:
+        i, q = data.traces("pulses")
+    if not all(isinstance(x, np.ndarray) and x.dtype.kind in "iuf" for x in (i, q)) or i.shape != q.shape:
         raise DataError(source, "_q_trace", f"{np.shape(q)} beside an i_trace of {np.shape(i)}", "two equal arrays")
-    else:
-        z = i + 1j * q
-    if z.ndim != 2 or 0 in z.shape:
-        raise DataError(source, "_i_trace", f"shape {z.shape}", "2-D (pulses, samples)")
-    return z
+    if i.ndim != 2 or 0 in i.shape:
+        raise DataError(source, "_i_trace", f"shape {i.shape}", "2-D (pulses, samples)")
+    return i, q
 
 
 def _one_a_pulse(pulse: StandIn, key: str, n: int, source) -> np.ndarray | None:
@@ -198,27 +197,27 @@ def read_lab_line(pulse: StandIn, folder, source="pulse") -> LabLine:
     folder = Path(folder)
     data = _Data(pulse, folder, source)
     try:
-        z = _traces(pulse, data, folder, source)
-        mask = _one_a_pulse(pulse, "_mask", len(z), source)
-        responses = _one_a_pulse(pulse, "_responses", len(z), source)
+        i, q = _traces(pulse, data, folder, source)
+        mask = _one_a_pulse(pulse, "_mask", len(i), source)
+        responses = _one_a_pulse(pulse, "_responses", len(i), source)
         wavelength = data.wavelength()
         spectrum = pulse.get("_spectrum")
         fwhm = plain(spectrum.get("fwhm")) if isinstance(spectrum, dict) and spectrum.get("calibrated") else None
         known = fwhm is not None and wavelength is not None and np.isfinite(fwhm) and fwhm > 0
         filter_r = float(wavelength_of(wavelength) / fwhm) if known else None
-        return LabLine(z, np.ones(len(z), bool) if mask is None else mask.astype(bool), responses, wavelength,
+        return LabLine(i, q, np.ones(len(i), bool) if mask is None else mask.astype(bool), responses, wavelength,
                        data.sample_rate(), filter_r)
     except (PieceError, TypeError, AttributeError) as error:
         raise DataError(source, None, f"is not as mkidcalculator writes it ({error})", "an unchanged pickle") from error
 
 
-def read_lab_noise(loop: StandIn, folder, source="noise") -> np.ndarray | None:
-    """Complex traces (N, samples) of the Loop's first noise set at the pulses' bias; None without one."""
+def read_lab_noise(loop: StandIn, folder, source="noise") -> tuple[np.ndarray, np.ndarray] | None:
+    """I and Q traces (N, samples) of the Loop's first noise set, the one at the pulses' bias; None without one."""
     noise = loop.get("noise") or []
     if not noise:
         return None
-    z = _Data(noise[0], Path(folder), source).traces("noise")
-    return z if z.ndim == 2 else z.reshape(-1, z.shape[-1])
+    i, q = _Data(noise[0], Path(folder), source).traces("noise")
+    return i.reshape(-1, i.shape[-1]), q.reshape(-1, q.shape[-1])
 
 
 def read_lab_sweep(loop: StandIn, folder, source="sweep") -> tuple[np.ndarray, np.ndarray] | None:

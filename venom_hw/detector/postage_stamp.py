@@ -18,8 +18,7 @@ from .convert_loop import digest, prepare_folder
 from .dataset import PulseSet, cut_pulses
 from .errors import DataError
 from .folder import RawLine, write_line, write_metadata
-from .mean_pulse import MeanPulse
-from .raw_heights import raw_peak_heights
+from .raw_heights import HeightFilter
 from .wavelength import line_label, photon_energy
 from .window import Window, fit_decay, window_length
 
@@ -107,8 +106,8 @@ def stamps_to_pulses(stamps: PostageStamps, *, window: Window | None = None, dow
     good = np.flatnonzero(stamps.unclipped())
     if not len(good):
         raise DataError(stamps.source, None, "every stamp is clipped", "samples inside the int16 range")
-    heights = raw_peak_heights([z], [stamps.unclipped()], stamps.source, centre=0j)[0]
-    pulse = MeanPulse.of([z[good]], stamps.source)
+    height = HeightFilter.fit([z[good]], stamps.source, centre=0j)
+    heights, pulse = height(stamps.iq[..., 0], stamps.iq[..., 1]), height.pulse
     if window is None:
         try:
             tau = fit_decay(pulse.height, RATE_HZ)
@@ -154,7 +153,8 @@ def write_stamp_folder(captures: Mapping[float, PostageStamps], out, channel: in
     for (wavelength, stamps), mask in zip(chosen.items(), masks, strict=True):
         if not mask.any():
             raise DataError(stamps.source, line_label(wavelength), "every stamp is clipped", "samples inside int16")
-    heights = raw_peak_heights([s.complex() for s in chosen.values()], masks, f"channel {channel}", centre=0j)
+    height = HeightFilter.fit([s.complex()[mask] for s, mask in zip(chosen.values(), masks, strict=True)],
+                              f"channel {channel}", centre=0j)
     fingerprint = {"converted_from": "postage stamps", "channel": channel, "units": units,
                    "stamps": {line_label(w): int(len(s)) for w, s in chosen.items()},
                    "sha256": {line_label(w): digest(s.source) if Path(s.source).is_file() else None
@@ -162,11 +162,11 @@ def write_stamp_folder(captures: Mapping[float, PostageStamps], out, channel: in
     if not prepare_folder(Path(out), fingerprint, force):
         return []
     written = []
-    for (wavelength, stamps), mask, height in zip(chosen.items(), masks, heights, strict=True):
+    for (wavelength, stamps), mask in zip(chosen.items(), masks, strict=True):
         i, q = np.moveaxis(stamps.iq if units == "counts" else (stamps.iq * UNITS[units]).astype(np.float32), -1, 0)
         written.append(Path(out) / f"{line_label(wavelength)}.npz")
         write_line(written[-1], i_trace=np.ascontiguousarray(i), q_trace=np.ascontiguousarray(q), mask=mask,
-                   peak_heights=height)
+                   peak_heights=height(stamps.iq[..., 0], stamps.iq[..., 1]))
     write_metadata(Path(out), {**fingerprint, "complete": True, "sample_rate_hz": RATE_HZ, "centre": [0.0, 0.0],
                                "before_trigger": BEFORE_TRIGGER})
     return [*written, Path(out) / "metadata.json"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .loop_circle import fit_circle
@@ -11,23 +13,31 @@ LAGS = 3        # raw samples to either side
 BATCH = 1000
 
 
-def raw_peak_heights(lines, masks=None, source="traces", centre: complex | None = None) -> list[np.ndarray]:
-    """Height in rad of every pulse of every line, negative as the laboratory stores them; one (N,) a line.
+@dataclass(frozen=True)
+class HeightFilter:
+    """One template for all lines, the mean phase pulse, white noise assumed; the largest of seven lags counts."""
 
-    lines: complex traces, each (N, samples), raw units; masks: good pulses of each, (N,) bool. One template for all,
-    the mean phase pulse (about `centre`, default that of a circle fitted to the mean pulses), white noise assumed; the
-    largest of seven lags. Raises DataError if there is no pulse in the mean trace.
-    """
-    masks = masks or [np.ones(len(z), bool) for z in lines]
-    good = [z[mask][:SAMPLE] for z, mask in zip(lines, masks, strict=True)]
-    if centre is None:
-        centre, _ = fit_circle(np.concatenate([z.mean(axis=0) for z in good]))
-    pulse = MeanPulse.of([z - centre for z in good], source)
-    template = np.mean([pulse.phase(z - centre).mean(axis=0) for z in good], axis=0)
-    kernel = template * template.max() / (template @ template)
-    lags = np.stack([np.roll(kernel, k) for k in range(-LAGS, LAGS + 1)], 1)
+    centre: complex
+    pulse: MeanPulse
+    lags: np.ndarray
 
-    def heights(z):
-        return (pulse.phase(z - centre) @ lags).max(axis=1)
+    @classmethod
+    def fit(cls, samples, source="traces", centre: complex | None = None) -> HeightFilter:
+        """From some good pulses of each line, complex (n, samples), raw units; `centre` of the loop, default that of
+        a circle fitted to their means. Raises DataError if there is no pulse in the mean trace."""
+        samples = [z[:SAMPLE] for z in samples]
+        if centre is None:
+            centre, _ = fit_circle(np.concatenate([z.mean(axis=0) for z in samples]))
+        pulse = MeanPulse.of([z - centre for z in samples], source)
+        template = np.mean([pulse.phase(z - centre).mean(axis=0) for z in samples], axis=0)
+        kernel = template * template.max() / (template @ template)
+        return cls(centre, pulse, np.stack([np.roll(kernel, k) for k in range(-LAGS, LAGS + 1)], 1))
 
-    return [-np.concatenate([heights(z[first:first + BATCH]) for first in range(0, len(z), BATCH)]) for z in lines]
+    def __call__(self, i_trace, q_trace) -> np.ndarray:
+        """Heights (N,) in rad of raw traces (N, samples), negative as the laboratory stores them."""
+        found = []
+        for first in range(0, len(i_trace), BATCH):
+            rows = slice(first, first + BATCH)
+            z = i_trace[rows] + 1j * q_trace[rows].astype(np.float64) - self.centre
+            found.append((self.pulse.phase(z) @ self.lags).max(axis=1))
+        return -np.concatenate(found)
