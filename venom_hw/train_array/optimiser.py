@@ -1,0 +1,50 @@
+"""AdamW of many networks at once, each with its own rate, step number and gradient clip (the formulas of torch.optim)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from venom_hw.train.loop import BETAS
+from venom_hw.train.schedule import average_decay
+
+EPS = 1e-8
+
+
+@dataclass
+class StackedAdamW:
+    """Moments exp_avg, exp_avg_sq (pixels, count) of rows (pixels, count); decayed (count,) is 1 where weights decay."""
+
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    decayed: Tensor
+    weight_decay: float
+    clip: float
+
+    @classmethod
+    def of(cls, rows: Tensor, decayed: Tensor, weight_decay: float, clip: float) -> StackedAdamW:
+        return cls(torch.zeros_like(rows), torch.zeros_like(rows), decayed.to(rows), weight_decay, clip)
+
+    @torch.no_grad()
+    def update(self, rows: Tensor, which: Tensor, gradient: Tensor, norm: Tensor, rate: Tensor, step: Tensor) -> None:
+        """Change rows[which] (k,) by gradient (k, count) of norm (k,), at rate (k,); step (k,) counts from 1."""
+        if self.clip:
+            gradient = gradient * (self.clip / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)
+        rate, step = rate.to(rows).unsqueeze(1), step.to(torch.float64)
+        first = (1 - BETAS[0] ** step).to(rows).unsqueeze(1)
+        second = (1 - BETAS[1] ** step).sqrt().to(rows).unsqueeze(1)
+        one, two = self.exp_avg[which], self.exp_avg_sq[which]
+        one.lerp_(gradient, 1 - BETAS[0])
+        two.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        self.exp_avg[which], self.exp_avg_sq[which] = one, two
+        some = rows[which] * (1 - rate * self.weight_decay * self.decayed)
+        rows[which] = some - (rate / first) * one / (two.sqrt() / second + EPS)
+
+
+@torch.no_grad()
+def update_average(average: Tensor, rows: Tensor, which: Tensor, step: Tensor, ema: float) -> None:
+    """The averaged weights of rows `which` after their step number `step` (k,), as `venom_hw.train` averages."""
+    share = torch.tensor([1 - average_decay(int(s), ema) for s in step]).to(rows).unsqueeze(1)
+    average[which] = torch.lerp(average[which], rows[which], share)

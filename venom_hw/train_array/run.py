@@ -1,0 +1,101 @@
+"""All pixels: groups of them as tasks, here or on a Ray cluster; one table at the end."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from venom_hw.atomic import write_atomically
+from venom_hw.cluster import Session, collect_files, place_files, run_tasks
+
+from .errors import TrainArrayError
+from .group import Group, read_rows, run_group
+from .pixel_data import PixelSource
+from .results import write_table
+
+
+def make_groups(sources: list[PixelSource], size: int, **settings) -> list[Group]:
+    """Pixels in groups of `size`, in order; `settings` are those of Group."""
+    return [Group(number, tuple(sources[first : first + size]), **settings)
+            for number, first in enumerate(range(0, len(sources), size))]
+
+
+def group_task(group: Group, out: str) -> dict[str, bytes] | None:
+    """A group on a worker. out: a folder that driver and worker share, or "": work in a folder of its own and send the
+    files back.
+    """
+    if out:
+        run_group(group, Path(out))
+        return None
+    with tempfile.TemporaryDirectory(prefix="venom-group-") as folder:
+        run_group(group, Path(folder))
+        return collect_files(Path(folder))
+
+
+def train_array(groups: list[Group], out: Path, session: Session | None = None, *, shared: bool = True, retries: int = 1,
+                cpus: float = 1, gpus: float = 0, quiet: bool = False) -> list[dict]:
+    """Train every group that is not finished in `out`; the rows of all pixels, also written as results.csv and .json.
+
+    session None: in this process. shared: the workers see `out` (always so on a local cluster). A group whose task fails
+    more than `retries` times gives rows of status "failed" with the reason; running again tries it again.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    same_run(out, groups)
+    todo = [g for g in groups if read_rows(out / "groups" / g.name) is None]
+    place = str(out.resolve()) if session is None or session.local or shared else ""
+    errors: dict[str, str] = {}
+    with tqdm(total=len(groups), initial=len(groups) - len(todo), desc="groups of pixels", unit="group",
+              disable=quiet, file=sys.stderr) as bar:
+        if session is None:
+            for group in todo:
+                with _pixel_steps(group, quiet) as show:
+                    try:
+                        run_group(group, out, show)
+                    except TrainArrayError:
+                        raise
+                    except Exception as error:  # one group's trouble is no other's
+                        errors[group.name] = f"{type(error).__name__}: {error}"
+                bar.update()
+        else:
+            tasks = [(g, place) for g in todo]
+            for outcome in run_tasks(session, group_task, tasks, retries=retries, cpus=cpus, gpus=gpus):
+                group = todo[outcome.index]
+                if outcome.error:
+                    errors[group.name] = f"{outcome.error} (tried {outcome.attempts} times)"
+                elif outcome.value is not None:
+                    place_files(out, outcome.value)
+                bar.update()
+    rows = [row for g in groups for row in _rows(out, g, errors)]
+    write_table(out, rows)
+    return rows
+
+
+def _rows(out: Path, group: Group, errors: dict[str, str]) -> list[dict]:
+    rows = read_rows(out / "groups" / group.name)
+    if rows is not None:
+        return rows
+    reason = errors.get(group.name, "the group did not finish")
+    return [{"pixel": s.name, "status": "failed", "seed": s.seed, "group": group.name, "attempts": 0, "reason": reason}
+            for s in group.sources]
+
+
+def same_run(out: Path, groups: list[Group]) -> None:
+    """Write run.toml and groups.txt, or raise TrainArrayError where `out` holds a run of other settings or pixels."""
+    settings = groups[0].config.to_toml() if groups else ""
+    pixels = "".join(f"{g.name} {s.name} {s.seed} {s.folder}\n" for g in groups for s in g.sources)
+    for name, content, what in (("config.toml", settings, "settings"), ("pixels.txt", pixels, "pixels or groups")):
+        path = out / name
+        if path.is_file() and path.read_text(encoding="utf-8") != content:
+            raise TrainArrayError(f"{path}: this folder holds a run of other {what}; expected the same, or another --out")
+        write_atomically(path, content)
+
+
+@contextmanager
+def _pixel_steps(group: Group, quiet: bool) -> Iterator:
+    with tqdm(desc=group.name, unit="pixel-step", disable=quiet, leave=False, file=sys.stderr) as bar:
+        yield bar.update

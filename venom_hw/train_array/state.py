@@ -1,0 +1,74 @@
+"""State of a group between epochs: a safetensors file and a JSON that names its hash. No pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors.torch import load, save
+
+from venom_hw.atomic import write_atomically
+
+from .errors import TrainArrayError
+from .trainer import ArrayTrainer, Fate
+
+FORMAT = "venom-hw/array-state/1"
+
+
+def save_state(folder: Path, trainer: ArrayTrainer, number: int) -> None:
+    """Write the state after the group's epoch `number`; the older one is removed after the switch."""
+    tensors = {"rows": trainer.rows, "average": trainer.average, "exp_avg": trainer.optimiser.exp_avg,
+               "exp_avg_sq": trainer.optimiser.exp_avg_sq}
+    content = save({name: value.cpu().contiguous() for name, value in tensors.items()})
+    target = folder / f"state-{number:04d}.safetensors"
+    write_atomically(target, content)
+    description = {"format": FORMAT, "tensors": target.name, "sha256": hashlib.sha256(content).hexdigest(),
+                   "number": number, "seconds": trainer.seconds, "identity": identity(trainer),
+                   "fates": [dataclasses.asdict(fate) for fate in trainer.fates]}
+    write_atomically(folder / "state.json", json.dumps(description, indent=1))
+    for old in folder.glob("state-*.safetensors"):
+        if old != target:
+            old.unlink()
+
+
+def identity(trainer: ArrayTrainer) -> dict:
+    """What a state belongs to: settings, pixels and a digest of each pixel's pulses."""
+    digests = [hashlib.sha256(p.counts.numpy().tobytes() + p.target.numpy().tobytes()).hexdigest()[:16]
+               for p in trainer.pixels]
+    names = [[p.name, p.seed, digest] for p, digest in zip(trainer.pixels, digests, strict=True)]
+    return json.loads(json.dumps({"config": dataclasses.asdict(trainer.config), "pixels": names,
+                                  "engine": trainer.engine.name, "retries": trainer.retries}))
+
+
+def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
+    """Put a trainer where the group stopped; the number of epochs done, 0 where there is no state.
+
+    Raises TrainArrayError if the files do not belong together, or to other pixels or settings.
+    """
+    path = folder / "state.json"
+    if not path.is_file():
+        return 0
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise TrainArrayError(f"{path}: not JSON ({error})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrainArrayError(f"{path}: expected format '{FORMAT}'")
+    own = identity(trainer)
+    for name, value in own.items():
+        if state["identity"].get(name) != value:
+            raise TrainArrayError(f"{path}: {name} differ from those the group was started with; expected the same, or "
+                                  "another --out")
+    target = folder / state["tensors"]
+    content = target.read_bytes() if target.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != state["sha256"]:
+        raise TrainArrayError(f"{target}: missing or changed since state.json was written")
+    tensors = load(content)
+    for name, value in (("rows", trainer.rows), ("average", trainer.average), ("exp_avg", trainer.optimiser.exp_avg),
+                        ("exp_avg_sq", trainer.optimiser.exp_avg_sq)):
+        value.copy_(tensors[name])
+    trainer.seconds = state["seconds"]
+    trainer.fates = [Fate(**fate) for fate in state["fates"]]
+    return int(state["number"])
