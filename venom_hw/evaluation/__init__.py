@@ -2,7 +2,7 @@
 
 from .errors import EvaluationError
 from .evaluate import evaluate_estimators
-from .leave_one_out import leave_one_out
+from .left_out import leave_one_out
 from .report import EstimatorReport, read_report
 from .write import write_report
 

@@ -183,7 +183,7 @@ def _judge(args: argparse.Namespace, command: str) -> int:
 def _leave(args: argparse.Namespace, command: str) -> int:
     from venom_hw.train.__main__ import parse_settings
 
-    from .leave_one_out import leave_one_out, leave_one_out_table
+    from .left_out import leave_one_out, leave_one_out_table
 
     _positive(args.bootstrap, "--bootstrap", 2)
     settings = parse_settings(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})

@@ -25,9 +25,18 @@ def trained_energies(model: VenomCheckpoint, labels: list[str]) -> list[float] |
     settings = model.training.get("settings", {})
     if not settings or settings.get("extra"):
         return None
-    wavelengths = [float(label.removesuffix("nm")) for label in labels]
+    return [photon_energy(w) for w in _wavelengths(labels)] + _continuum(model, labels)
+
+
+def _wavelengths(labels: list[str]) -> list[float]:
+    return [float(label.removesuffix("nm")) for label in labels]
+
+
+def _continuum(model: VenomCheckpoint, labels: list[str]) -> list[float]:
+    """Energies besides the lines that a training on simulated pulses had."""
+    settings = model.training.get("settings", {})
     count = 0 if settings.get("data") else int(settings.get("between", 0))
-    return [photon_energy(w) for w in wavelengths] + (between_energies(wavelengths, count) if count else [])
+    return between_energies(_wavelengths(labels), count) if count else []
 
 
 def all_untrained(model: VenomCheckpoint, labels: list[str], energies) -> bool:
@@ -38,8 +47,7 @@ def all_untrained(model: VenomCheckpoint, labels: list[str], energies) -> bool:
 
 def untrained_energies(model: VenomCheckpoint, pulses: PulseSet) -> list[float]:
     """Energies in eV inside the lines' range, each in the middle of a gap between two that the model was trained on."""
-    wavelengths = [float(label.removesuffix("nm")) for label in pulses.wl_labels]
-    return held_out_energies(wavelengths, trained_energies(model, pulses.wl_labels) or [])
+    return held_out_energies(_wavelengths(pulses.wl_labels), _continuum(model, pulses.wl_labels))
 
 
 def simulate_between(model: VenomCheckpoint, pulses: PulseSet, folder: Path, count: int, progress=None) -> Path:

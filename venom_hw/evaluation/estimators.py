@@ -31,6 +31,9 @@ FILTERS = {
 FLOAT, QUANTISED, GOLDEN = "VENOM float", "VENOM quantised", "VENOM golden (integers)"
 BOUND = "Cramer-Rao bound"
 
+SLOPE_STEP = 0.02  # relative, about half a line's width
+SLOPES = (0.75, 1.33)  # of a network's calibration, outside which a report warns
+
 Progress = Callable[[range], Sequence]
 
 
@@ -49,6 +52,18 @@ class Estimator:
     def energy(self, counts: np.ndarray, wl_ids: np.ndarray | None = None) -> np.ndarray:
         """Calibrated energies (N,) in eV."""
         return self.calibration(self.raw(counts, wl_ids))
+
+    def slopes(self, raw) -> tuple[float, float]:
+        """(smallest, largest) slope of the calibration just below and just above the raw energies (K,).
+
+        A network that knows energies has slopes near 1. One that shrinks them towards the middle has a calibration
+        that is steep between the lines and flat below the lowest, where it squeezes what scatters and inflates R.
+        """
+        raw = np.asarray(raw, float)
+        step = SLOPE_STEP * np.abs(raw)
+        here = self.calibration(raw)
+        both = np.stack([(here - self.calibration(raw - step)) / step, (self.calibration(raw + step) - here) / step])
+        return float(both.min()), float(both.max())
 
 
 def filter_estimators(sample: Sample, kinds: Sequence[str]) -> list[Estimator]:
@@ -70,9 +85,10 @@ def filter_estimators(sample: Sample, kinds: Sequence[str]) -> list[Estimator]:
 
 def network_estimator(name: str, raw: Callable[[np.ndarray], np.ndarray], sample: Sample) -> Estimator:
     """A network's own energies `raw`, calibrated on the sample's calibration pulses."""
-    pulses = sample.pulses
+    pulses, some = sample.pulses, sample.calibration
+    found = raw(pulses.counts[some])
     try:
-        calibration = EnergyCalibration.fit(raw(pulses.counts[sample.calibration]), pulses.energies[sample.calibration])
+        calibration = EnergyCalibration.fit(found, pulses.energies[some])
     except ValueError as error:
         raise EvaluationError(f"{name}: its energies cannot be calibrated on these lines: {error}") from error
     return Estimator(name, lambda counts, _: raw(counts), calibration)

@@ -97,6 +97,11 @@ def evaluate_estimators(
     settings = {"n_boot": n_boot, "level": level, "seed": seed}
     say("resolving powers and their intervals")
     tables = _tables(estimates, judged.energies, judged.wl_ids, judged.wl_labels, settings)
+    lines = [judged.wl_ids == k for k in np.unique(judged.wl_ids)]
+    slopes = {
+        e.name: e.slopes([np.median(raw[e.name][rows]) for rows in lines])
+        for e in estimators if e.name not in FILTERS.values()
+    }  # fmt: skip
     integers = None
     if files is not None:
         differ = int((raw[QUANTISED] != raw[GOLDEN]).sum())
@@ -121,6 +126,7 @@ def evaluate_estimators(
         between=between_tables,
         between_bound=None if between_tables is None else bound_of(between_tables["kde"].energies),
         integers=integers,
+        slopes=slopes,
         notes=sample.notes,
         provenance=_provenance(checkpoint, model, data, quantised, between, sample)
         | {"between_untrained": other is not None

@@ -83,14 +83,15 @@ def report_markdown(report: dict) -> str:
                   _by_line(off, None if bounds is None else dict(zip(off["labels"], bounds, strict=True))),
                   "Bias of the median there, meV:", _bias(off)]
         shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in report["snapping"].items())
-        parts.append(f"Largest ratio of R at a line to R between the lines (1: no snapping to lines): {shown}.")
+        parts.append("Largest ratio of R (of the width, of the rms error) at a line to that between the lines (1: no "
+                     f"snapping): {shown}.")
     return "\n\n".join(parts) + "\n"
 
 
 def _origin(source: dict) -> str:
     if not source.get("simulated"):
         return "measured"
-    return f"simulated, preset {source['preset']} version {source['version']}, seed {source['seed']}"
+    return f"simulated, preset {source.get('preset')} version {source.get('version')}, seed {source.get('seed')}"
 
 
 def _lines(table: dict) -> list[tuple[str, float]]:

@@ -14,7 +14,7 @@ from venom_hw.detector.resolving_power_table import ResolvingPowerTable
 
 from .between import SNAPPING, snapping
 from .errors import EvaluationError
-from .estimators import FILTERS, FLOAT, GOLDEN, QUANTISED
+from .estimators import FILTERS, FLOAT, GOLDEN, QUANTISED, SLOPES
 
 FORMAT = "venom-hw/evaluation/1"
 FEW = 200
@@ -24,7 +24,8 @@ FEW = 200
 class EstimatorReport:
     """tables {metric: table of all estimators at the lines}; estimates {name: (N,) eV} of the held-out pulses, energies
     (N,) eV and wl_ids (N,) of those; bound (lines,) R at the Cramer-Rao bound or None; between, between_bound: the same
-    at energies between the lines, or None; integers: golden against quantised; notes; provenance."""
+    at energies between the lines, or None; integers: golden against quantised; slopes {network: (smallest, largest) of
+    its calibration at the lines}; notes; provenance."""
 
     tables: dict[str, ResolvingPowerTable]
     estimates: dict[str, np.ndarray]
@@ -34,6 +35,7 @@ class EstimatorReport:
     between: dict[str, ResolvingPowerTable] | None
     between_bound: np.ndarray | None
     integers: dict | None
+    slopes: dict[str, tuple[float, float]]
     notes: list[str]
     provenance: dict
 
@@ -48,21 +50,27 @@ class EstimatorReport:
         return [(a, b) for a, b in wanted if {a, b} <= there]
 
     def snapping(self) -> dict[str, float]:
-        """R at a line over R between the lines, the largest of each estimator (1: none)."""
-        if self.between is None:
-            return {}
-        at, off = self.tables["kde"], self.between["kde"]
-        found = {name: snapping(at, off, name) for name in off.value}
-        return {name: value for name, value in found.items() if value is not None}
+        """R at a line over R between the lines, the largest of each estimator (1: none). By the width and by the rms
+        error: what snaps to the nearest line is narrow between the lines too, but in the wrong place."""
+        found = {}
+        for metric in ("kde", "gaussian") if self.between is not None else ():
+            for name in self.between[metric].value:
+                ratio = snapping(self.tables[metric], self.between[metric], name)
+                if ratio is not None:
+                    found[name] = max(ratio, found.get(name, 0.0))
+        return found
 
     def warnings(self) -> list[str]:
         """The notes, and what the numbers themselves warn of."""
         out = list(self.notes)
-        fewest = min(self.provenance["held_out"].values())
+        fewest = min(self.provenance["held_out"].values(), default=FEW)
         if fewest < FEW:
             out.append(
                 f"{fewest} held-out pulses of a line: with fewer than {FEW} the adaptive R scatters by 13 % and more."
             )
+        for name, (low, high) in self.slopes.items():
+            if low < SLOPES[0] or high > SLOPES[1]:
+                out.append(squeezed(name, low, high))
         for name, ratio in self.snapping().items():
             if ratio > SNAPPING:
                 out.append(
@@ -99,6 +107,7 @@ class EstimatorReport:
                 for a, b in self.pairs()
             ],
             "integers": self.integers,
+            "calibration_slopes": {name: list(both) for name, both in self.slopes.items()},
             "snapping": self.snapping(),
             "warnings": self.warnings(),
         }
@@ -110,6 +119,14 @@ class EstimatorReport:
             if self.between_bound is not None:
                 out["between"]["bound"] = [float(b) for b in self.between_bound]
         return out
+
+
+def squeezed(name: str, low: float, high: float) -> str:
+    """The warning about a network whose own energies are far from energies."""
+    return (
+        f"{name}: its calibration has slopes from {low:.2f} to {high:.2f} at the lines, where a network that knows "
+        "energies has 1. R is not to be trusted: what a flat calibration squeezes looks narrow. Train longer."
+    )
 
 
 def read_report(path: str | os.PathLike) -> dict:

@@ -108,4 +108,9 @@ def simulated_preset(pulses: PulseSet) -> DetectorPreset | None:
     stored = (pulses.source or {}).get("parameters")
     if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(DetectorPreset)}:
         return None
-    return DetectorPreset(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    return DetectorPreset(**{name: _frozen(value) for name, value in stored.items()})
+
+
+def _frozen(value):
+    """JSON lists as the tuples they were."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

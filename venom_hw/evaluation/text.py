@@ -38,7 +38,7 @@ def text_report(report: EstimatorReport) -> str:
     if report.between is not None:
         parts += ["", "between the lines:", _by_line(report.between["kde"], report.between_bound)]
         shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in report.snapping().items())
-        parts.append(f"R at a line over R between the lines, the largest: {shown}")
+        parts.append(f"R (of the width, of the rms error) at a line over that between the lines, the largest: {shown}")
     parts += [f"NOTE: {w}" for w in report.warnings()]
     return "\n".join(parts)
 

@@ -25,7 +25,7 @@ from venom_hw.train import read_config
 from venom_hw.train.run import MODEL_FILE, train
 
 from .errors import EvaluationError
-from .estimators import FILTERS, FLOAT, float_estimator
+from .estimators import FILTERS, FLOAT, SLOPES, float_estimator
 from .sample import full_windows, load_at, load_sample
 
 FORMAT = "venom-hw/leave-one-out/1"
@@ -35,7 +35,8 @@ LEAST_LINES = 4  # with two left for the calibration, an inner line would be a g
 @dataclass(frozen=True)
 class LeftOut:
     """One line, judged by estimators that never saw it: R {name: Interval} by the adaptive kernel density, R_gaussian,
-    bias {name: Interval} of the median in eV; edge: an outermost line, extrapolated; pulses judged."""
+    bias {name: Interval} of the median in eV; edge: an outermost line, extrapolated; pulses judged; slopes (smallest,
+    largest) of the network's calibration there, near 1 for one that knows energies."""
 
     label: str
     energy: float
@@ -44,6 +45,7 @@ class LeftOut:
     R: dict[str, Interval]
     R_gaussian: dict[str, Interval]
     bias: dict[str, Interval]
+    slopes: tuple[float, float]
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -93,7 +95,8 @@ def judge(model_file: Path, rest: Path, data: Path, label: str, n_boot: int, see
     if len(held) < 10:
         raise EvaluationError(f"{data}, line {label}: {len(held)} full held-out windows; expected 10 or more")
     judged: PulseSet = everything.select(held)
-    estimates = {FILTERS["shared"]: baseline.predict(judged.counts), FLOAT: network.energy(judged.counts)}
+    raw = network.raw(judged.counts, None)
+    estimates = {FILTERS["shared"]: baseline.predict(judged.counts), FLOAT: network.calibration(raw)}
     energy = float(judged.energies[0])
     tables = {
         m: resolving_power_table(
@@ -105,6 +108,7 @@ def judge(model_file: Path, rest: Path, data: Path, label: str, n_boot: int, see
         label, energy, energy in (everything.energies.min(), everything.energies.max()), len(judged),
         *({name: tables[m].line(name, label) for name in estimates} for m in ("kde", "gaussian")),
         {name: tables["kde"].bias_of_line(name, label) for name in estimates},
+        network.slopes([np.median(raw)]),
     )  # fmt: skip
 
 
@@ -166,23 +170,29 @@ def _finished(path: Path, wanted: dict) -> LeftOut | None:
             return None
         for key in ("R", "R_gaussian", "bias"):
             result[key] = {name: Interval(**value) for name, value in result[key].items()}
-        return LeftOut(**result)
+        return LeftOut(**(result | {"slopes": tuple(result["slopes"])}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def leave_one_out_table(found: Sequence[LeftOut]) -> str:
-    """Markdown: R and bias at each left-out line, and the means over the inner ones."""
+    """Markdown: R and bias at each left-out line and their means over the inner ones; slopes of the network's
+    calibration at the line, marked (!) where they are too far from 1 for R to be trusted."""
     names = list(found[0].R)
-    head = ["line left out", "eV", *(f"R, {n}" for n in names), *(f"bias in meV, {n}" for n in names)]
+    head = ["line left out", "eV", *(f"R, {n}" for n in names), *(f"bias in meV, {n}" for n in names), "slopes"]
     rows = []
     for line in sorted(found, key=lambda x: x.energy):
         bias = (line.bias[n] for n in names)
         rows.append([f"{line.label}{' (edge)' if line.edge else ''}", f"{line.energy:.4f}",
                      *(f"{line.R[n].value:.1f} [{line.R[n].low:.1f}, {line.R[n].high:.1f}]" for n in names),
-                     *(f"{1e3 * b.value:+.1f} [{1e3 * b.low:+.1f}, {1e3 * b.high:+.1f}]" for b in bias)])
+                     *(f"{1e3 * b.value:+.1f} [{1e3 * b.low:+.1f}, {1e3 * b.high:+.1f}]" for b in bias),
+                     f"{line.slopes[0]:.2f} to {line.slopes[1]:.2f}{' (!)' if _squeezes(line) else ''}"])
     inner = [line for line in found if not line.edge]
     if inner:
         rows.append(["mean of the inner lines", "", *(f"{np.mean([x.R[n].value for x in inner]):.1f}" for n in names),
-                     *(f"rms {1e3 * np.sqrt(np.mean([x.bias[n].value ** 2 for x in inner])):.1f}" for n in names)])
+                     *(f"rms {1e3 * np.sqrt(np.mean([x.bias[n].value ** 2 for x in inner])):.1f}" for n in names), ""])
     return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows])
+
+
+def _squeezes(line: LeftOut) -> bool:
+    return line.slopes[0] < SLOPES[0] or line.slopes[1] > SLOPES[1]
