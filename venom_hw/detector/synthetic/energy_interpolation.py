@@ -14,15 +14,19 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 class LineSpline:
     """The cubic spline (not-a-knot) through values at the lines, as weights of the lines: s(E) = weights(E) @ values.
 
-    energies (M,) eV, ascending, two or more. With two lines it is linear, with three a parabola.
+    energies (M,) eV, ascending, two or more. With two lines it is linear, with three a parabola. Beyond the outermost
+    lines it goes on straight (in log energy), which errs less there than its cubics do.
     """
 
     def __init__(self, energies):
-        self._spline = CubicSpline(np.log(np.asarray(energies, float)), np.eye(len(energies)))
+        self.knots = np.log(np.asarray(energies, float))
+        self._spline = CubicSpline(self.knots, np.eye(len(self.knots)))
 
     def weights(self, energies) -> np.ndarray:
         """(N, M) for energies (N,) in eV; each row sums to 1."""
-        return self._spline(np.log(energies))
+        x = np.log(energies)
+        inside = np.clip(x, self.knots[0], self.knots[-1])
+        return self._spline(inside) + self._spline(inside, 1) * (x - inside)[:, None]
 
 
 class CholeskyPath:
