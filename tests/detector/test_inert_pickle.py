@@ -167,6 +167,17 @@ def test_hand_made_streams_are_refused(tmp_path, monkeypatch, name):
     assert not (tmp_path / "ran").exists()
 
 
+def test_every_refused_name_is_told_at_once(tmp_path):
+    data = pickle.dumps([Reduces(eval, ("1",)), Reduces(io.open, (str(tmp_path / "ran"), "w"))], 4)
+    with pytest.raises(UnsafePickle, match="names 'builtins.eval', '_?io.open', which are not on the allow-list"):
+        read_pickle(data)
+    with pytest.raises(UnsafePickle, match="'os.system'"):  # even where the rest of the file is broken
+        read_pickle(SYSTEM + b"}b.")
+    names = b"".join(op("global", b"m%d" % k, b"f") for k in range(40))
+    with pytest.raises(UnsafePickle, match="and 28 more"):
+        read_pickle(names + b".")
+
+
 BROKEN = {
     "BUILD of a class": LOOP + b"}b.", "BUILD of a dict": b"}}b.", "BUILD of a type": b"cnumpy\nndarray\n}b.",
     "call of a value": b"K\x01)R.", "call of ndarray": b"cnumpy\nndarray\n)R.",

@@ -137,8 +137,25 @@ class _Machine:
         self.source, self.placeholders = source, frozenset(placeholders)
         self.stack: list = []
         self.memo: dict[int, Any] = {}
+        self.refused: dict[str, None] = {}  # names, in order
 
     def run(self, data: bytes):
+        """The pickle's value. A refused name does not end the reading at once, so that the error can list them all."""
+        try:
+            value = self.read(data)
+        except DataError:
+            if not self.refused:
+                raise
+        if not self.refused:
+            return value
+        names = [f"'{name}'" for name in self.refused]
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        verb = "which is" if len(names) == 1 else "which are"
+        raise UnsafePickle(self.source, None, f"names {', '.join(names[:12])}{more}, {verb} not on the allow-list",
+                           "mkidcalculator's Loop, Pulse and Noise with NumPy arrays and fit results (a name known to "
+                           "be harmless can be given as a placeholder: it is then skipped over, never run)")
+
+    def read(self, data: bytes):
         try:
             for opcode, argument, position in pickletools.genops(data):
                 if opcode.name == "STOP":
@@ -168,9 +185,8 @@ class _Machine:
         boxed = any(module == room or module.startswith(room + ".") for room in RESULTS) and "." not in name
         if full in ALLOWED or boxed or full in self.placeholders:
             return Name(full, lambda *arguments: StandIn(full, arguments))
-        raise UnsafePickle(self.source, None, f"names '{full}', which is not on the allow-list",
-                           "mkidcalculator's Loop, Pulse and Noise with NumPy arrays and fit results (a name known to "
-                           "be harmless can be given as a placeholder: it is then skipped over, never run)")
+        self.refused[full] = None
+        return Name(full, lambda *arguments: StandIn(full, arguments))
 
     def op_GLOBAL(self, argument):
         module, _, name = argument.partition(" ")
