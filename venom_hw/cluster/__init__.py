@@ -6,5 +6,14 @@ from .files import collect_files, place_files, stage_sources
 from .session import Session, connect
 from .tasks import Outcome, run_tasks
 
-__all__ = ["ClusterError", "Outcome", "Session", "collect_files", "connect", "place_files", "read_env", "run_tasks",
-           "stage_sources"]
+__all__ = [
+    "ClusterError",
+    "Outcome",
+    "Session",
+    "collect_files",
+    "connect",
+    "place_files",
+    "read_env",
+    "run_tasks",
+    "stage_sources",
+]

@@ -15,7 +15,9 @@ from typing import Any
 from .errors import ClusterError
 from .files import stage_sources
 
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the coming default; without it Ray prints a warning
+os.environ.setdefault(
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+)  # the coming default; without it Ray prints a warning
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
@@ -32,13 +34,17 @@ def ray_module():
     try:
         import ray
     except ImportError as error:
-        raise ClusterError(f"Ray is not installed ({error}); expected: pip install -e '.[ray]', or --no-ray to work in "
-                           "this process") from error
+        raise ClusterError(
+            f"Ray is not installed ({error}); expected: pip install -e '.[ray]', or --no-ray to work in "
+            "this process"
+        ) from error
     return ray
 
 
 @contextmanager
-def connect(address: str = "", cpus: int | None = None, env: dict[str, str] | None = None) -> Iterator[Session]:
+def connect(
+    address: str = "", cpus: int | None = None, env: dict[str, str] | None = None
+) -> Iterator[Session]:
     """Start a local cluster (`cpus` of this machine's cores) or join the one at `address`; left again at the end.
 
     address: "host:6379" from a machine of the cluster, "ray://host:10001" from outside (needs ray[client]). There the
@@ -50,7 +56,9 @@ def connect(address: str = "", cpus: int | None = None, env: dict[str, str] | No
     if ray.is_initialized():
         raise ClusterError("this process is connected to a Ray cluster already; expected none")
     if address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
-        raise ClusterError(f"--ray-address {address}: Ray Client is not installed; expected: pip install 'ray[client]'")
+        raise ClusterError(
+            f"--ray-address {address}: Ray Client is not installed; expected: pip install 'ray[client]'"
+        )
     with tempfile.TemporaryDirectory(prefix="venom-sources-") as folder:
         try:
             if address:
@@ -60,8 +68,10 @@ def connect(address: str = "", cpus: int | None = None, env: dict[str, str] | No
                 ray.init(num_cpus=cpus, include_dashboard=False, runtime_env={"env_vars": variables}, **quiet)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             ray.shutdown()
-            raise ClusterError(f"--ray-address {address or '(local)'}: {error}; expected a running Ray cluster of the same "
-                               f"Ray ({ray.__version__}) and Python versions") from error
+            raise ClusterError(
+                f"--ray-address {address or '(local)'}: {error}; expected a running Ray cluster of the same "
+                f"Ray ({ray.__version__}) and Python versions"
+            ) from error
         try:
             yield Session(ray, not address)
         finally:

@@ -19,8 +19,15 @@ class Outcome:
     error: str = ""
 
 
-def run_tasks(session: Session | None, function: Callable, arguments: Sequence[tuple], *, retries: int = 1,
-              cpus: float = 1, gpus: float = 0) -> Iterator[Outcome]:
+def run_tasks(
+    session: Session | None,
+    function: Callable,
+    arguments: Sequence[tuple],
+    *,
+    retries: int = 1,
+    cpus: float = 1,
+    gpus: float = 0,
+) -> Iterator[Outcome]:
     """`function(*arguments[k])` for each k, on the cluster's workers (session None: here, one after the other).
 
     A task that raises, or whose worker dies, is submitted again up to `retries` times. The function and its arguments

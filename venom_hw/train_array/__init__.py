@@ -7,5 +7,18 @@ from .pixel_data import PixelSource, folder_sources, load_pixel, pixel_pulses, s
 from .run import make_groups, train_array
 from .trainer import ArrayTrainer, PixelPulses
 
-__all__ = ["ArrayTrainer", "Group", "Layout", "PixelPulses", "PixelSource", "TrainArrayError", "folder_sources",
-           "load_pixel", "make_groups", "pixel_pulses", "run_group", "simulated_sources", "train_array"]
+__all__ = [
+    "ArrayTrainer",
+    "Group",
+    "Layout",
+    "PixelPulses",
+    "PixelSource",
+    "TrainArrayError",
+    "folder_sources",
+    "load_pixel",
+    "make_groups",
+    "pixel_pulses",
+    "run_group",
+    "simulated_sources",
+    "train_array",
+]

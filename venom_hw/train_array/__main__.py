@@ -23,24 +23,27 @@ from .results import text_table
 from .run import make_groups, train_array
 
 EPILOG = """\
-Pixels come from --data (a folder with one data folder a pixel, as python -m venom_hw.simulate --pixels N writes it; each
-like those of venom_hw.train) or are simulated with scattered parameters (--preset, --pixels). Every pixel has its own
-pulses, normalisation, seed (--seed plus its number), schedule and model. A pixel whose loss is not finite starts again
+Pixels come from --data (a folder with one data folder a pixel, as python -m venom_hw.simulate --pixels N writes it;
+each like those of venom_hw.train) or are simulated with scattered parameters (--preset, --pixels). Every pixel has its
+own pulses, normalisation, seed (--seed plus its number), schedule and model. A pixel whose loss is not finite starts again
 at 0.3 of the rate, up to --retries times, and is then reported as failed; the others do not notice.
 
-Pixels are trained in groups (--group), whose steps are made together. A group is a task: on this machine's cores through
-Ray by default, on a cluster with --ray-address (or VENOM_RAY_ADDRESS in the environment or .env), in this process with
---no-ray. Run the same command again after an interruption: finished groups are kept, others go on after their last epoch.
+Pixels are trained in groups (--group), whose steps are made together. A group is a task: on this machine's cores
+through Ray by default, on a cluster with --ray-address (or VENOM_RAY_ADDRESS in the environment or .env), in this
+process with --no-ray. The same command goes on after an interruption: finished groups are kept, others go on after
+their last epoch.
 
---out gets: results.csv and results.json (a row a pixel: R with its 95 % interval, bias, status, seconds), pixels/<pixel>/
-model.safetensors, config.toml, pixels.txt, groups/ (rows and states). R is of the fixed-width kernel density, on held-out
-pulses, calibrated to energy; python -m venom_hw.evaluation measures a single pixel with everything there is.
+--out gets: results.csv and results.json (a row a pixel: R with its 95 % interval, bias, status, seconds), pixels/
+<pixel>/model.safetensors, config.toml, pixels.txt, groups/ (rows and states). R is of the fixed-width kernel density,
+on held-out pulses, calibrated to energy; python -m venom_hw.evaluation measures one pixel with everything there is.
 
 examples:
   python -m venom_hw.train_array --preset ptsi --pixels 16 --out runs/array
   python -m venom_hw.train_array --data lab/pixels --epochs 25 --batch 32 --out runs/array --group 64
-  python -m venom_hw.train_array --data lab/pixels --out runs/array --ray-address ray://head:10001 --gpus 1 --device cuda
-  python -m venom_hw.train_array --preset ptsi --pixels 4 --no-ray --set pulses=400 between=20 between_pulses=100 epochs=3
+  python -m venom_hw.train_array --data lab/pixels --out runs/array --ray-address ray://head:10001 --gpus 1 \\
+      --device cuda
+  python -m venom_hw.train_array --preset ptsi --pixels 4 --no-ray --epochs 3 --set pulses=400 between=20 \\
+      between_pulses=100 --out runs/try
 
 settings for --set and TOML files: those of python -m venom_hw.train --help, except synthetic pulses, jitter and
 micro-batches
@@ -48,35 +51,65 @@ micro-batches
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m venom_hw.train_array", description=__doc__, epilog=EPILOG,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        prog="python -m venom_hw.train_array",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     source = p.add_argument_group("pixels")
     source.add_argument("--data", type=Path, help="folder of pixel folders")
     source.add_argument("--preset", choices=sorted(PRESETS), help="simulate pixels about this detector")
     source.add_argument("--pixels", type=int, help="how many (of --data: the first ones; default all)")
-    source.add_argument("--scatter-seed", type=int, default=0, help="seed of the pixels' parameters (default 0)")
-    source.add_argument("--simulated", type=Path, default=Path("data/simulated/pixels"),
-                        help="where simulated pixels are kept (default data/simulated/pixels)")
+    source.add_argument(
+        "--scatter-seed", type=int, default=0, help="seed of the pixels' parameters (default 0)"
+    )
+    source.add_argument(
+        "--simulated",
+        type=Path,
+        default=Path("data/simulated/pixels"),
+        help="where simulated pixels are kept (default data/simulated/pixels)",
+    )
     training = p.add_argument_group("training")
     training.add_argument("--out", type=Path, required=True, help="folder for the results")
-    training.add_argument("--config", type=Path, help="TOML file of settings; options on the command line win")
-    for name, kind, text in (("epochs", int, "passes"), ("batch", int, "pulses a step"), ("lr", float, "largest rate"),
-                             ("seed", int, "seed of the first pixel's network")):
+    training.add_argument(
+        "--config", type=Path, help="TOML file of settings; options on the command line win"
+    )
+    for name, kind, text in (
+        ("epochs", int, "passes"),
+        ("batch", int, "pulses a step"),
+        ("lr", float, "largest rate"),
+        ("seed", int, "seed of the first pixel's network"),
+    ):
         training.add_argument(f"--{name}", type=kind, help=text)
-    training.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any other setting of venom_hw.train")
+    training.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="any other setting of venom_hw.train"
+    )
     training.add_argument("--group", type=int, default=32, help="pixels trained together (default 32)")
-    training.add_argument("--retries", type=int, default=2, help="fresh starts of a diverged pixel, and of a failed task")
-    training.add_argument("--engine", choices=ENGINES, default="auto",
-                          help="kernel: C++ on the CPU; torch: batched operations, any device; auto: by device")
+    training.add_argument(
+        "--retries", type=int, default=2, help="fresh starts of a diverged pixel, and of a failed task"
+    )
+    training.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="kernel: C++ on the CPU; torch: batched operations, any device; auto: by device",
+    )
     training.add_argument("--device", default="cpu", help="cpu, cuda or mps (default cpu)")
     training.add_argument("--threads", type=int, default=1, help="threads of a group (default 1)")
-    training.add_argument("--boot", type=int, default=100, help="bootstrap resamples of R's interval (default 100)")
+    training.add_argument(
+        "--boot", type=int, default=100, help="bootstrap resamples of R's interval (default 100)"
+    )
     cluster = p.add_argument_group("machines")
     cluster.add_argument("--no-ray", action="store_true", help="one group after the other, in this process")
     cluster.add_argument("--ray-address", help="a running cluster: ray://host:10001 or host:6379")
     cluster.add_argument("--cpus", type=int, help="cores of the local cluster (default all)")
-    cluster.add_argument("--gpus", type=float, default=0, help="GPUs a group needs, e.g. 1 or 0.25 (default 0)")
-    cluster.add_argument("--shared", action="store_true", help="the cluster's machines see --out (and --data) as we do")
+    cluster.add_argument(
+        "--gpus", type=float, default=0, help="GPUs a group needs, e.g. 1 or 0.25 (default 0)"
+    )
+    cluster.add_argument(
+        "--shared", action="store_true", help="the cluster's machines see --out (and --data) as we do"
+    )
     p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 
@@ -109,23 +142,47 @@ def main(argv: list[str] | None = None) -> int:
         config = read_config(args.config, **(direct | parse_settings(args.set)))
         config = dataclasses.replace(config, data="")
         sources = pixel_sources(args, config)
-        groups = make_groups(sources, args.group, config=config, engine=args.engine, retries=args.retries,
-                             device=args.device, threads=args.threads, n_boot=args.boot,
-                             command=shlex.join(["python", "-m", "venom_hw.train_array", *argv]))
+        groups = make_groups(
+            sources,
+            args.group,
+            config=config,
+            engine=args.engine,
+            retries=args.retries,
+            device=args.device,
+            threads=args.threads,
+            n_boot=args.boot,
+            command=shlex.join(["python", "-m", "venom_hw.train_array", *argv]),
+        )
         address = setting("VENOM_RAY_ADDRESS", args.ray_address, read_env(".env"))
-        here = nullcontext() if args.no_ray else connect(address, args.cpus, {"OMP_NUM_THREADS": str(args.threads)})
+        here = (
+            nullcontext()
+            if args.no_ray
+            else connect(address, args.cpus, {"OMP_NUM_THREADS": str(args.threads)})
+        )
         with here as session:
-            rows = train_array(groups, args.out, session, shared=args.shared, retries=args.retries, cpus=args.threads,
-                               gpus=args.gpus, quiet=args.quiet)
+            rows = train_array(
+                groups,
+                args.out,
+                session,
+                shared=args.shared,
+                retries=args.retries,
+                cpus=args.threads,
+                gpus=args.gpus,
+                quiet=args.quiet,
+            )
     except (TrainArrayError, ClusterError, TrainError, DataError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on after the last finished epoch of each group", file=sys.stderr)
+        print(
+            "\nstopped; the same command goes on after the last finished epoch of each group", file=sys.stderr
+        )
         return 130
     print(text_table(rows))
-    print(f"Written to {args.out}: results.csv, results.json, config.toml, pixels.txt, "
-          f"{sum(r['status'] != 'failed' for r in rows)} models in pixels/")
+    print(
+        f"Written to {args.out}: results.csv, results.json, config.toml, pixels.txt, "
+        f"{sum(r['status'] != 'failed' for r in rows)} models in pixels/"
+    )
     return 1 if all(r["status"] == "failed" for r in rows) else 0
 
 

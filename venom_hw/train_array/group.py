@@ -28,7 +28,7 @@ ROWS = "rows.json"
 
 @dataclass(frozen=True)
 class Group:
-    """number of the group, its pixels, settings shared by all, engine, retries, device, threads, bootstrap resamples."""
+    """number of the group, its pixels, settings shared by all; n_boot: resamples of R's interval."""
 
     number: int
     sources: tuple[PixelSource, ...]
@@ -45,8 +45,9 @@ class Group:
         return f"group-{self.number:04d}"
 
 
-def run_group(group: Group, out: Path, progress: Callable[[int], None] | None = None,
-              stop_after: int | None = None) -> list[dict] | None:
+def run_group(
+    group: Group, out: Path, progress: Callable[[int], None] | None = None, stop_after: int | None = None
+) -> list[dict] | None:
     """Train a group in folder `out` (out/<group>/ for its state, out/pixels/<pixel>/ for the models); its rows.
 
     A finished group is read, not redone. A pixel without usable data gets a row that says so. `progress` gets
@@ -63,10 +64,18 @@ def run_group(group: Group, out: Path, progress: Callable[[int], None] | None = 
         try:
             one = load_pixel(source, group.config)
             if (pulses := len(one.training_tensors()[0])) < group.config.batch:
-                raise TrainError(f"{pulses} training pulses, expected at least one batch of {group.config.batch}")
+                raise TrainError(
+                    f"{pulses} training pulses, expected at least one batch of {group.config.batch}"
+                )
         except (DataError, TrainError, OSError, ValueError) as error:
-            rows[source.name] = {"pixel": source.name, "status": "failed", "seed": source.seed, "group": group.name,
-                                 "attempts": 0, "reason": f"no usable pulses: {error}"}
+            rows[source.name] = {
+                "pixel": source.name,
+                "status": "failed",
+                "seed": source.seed,
+                "group": group.name,
+                "attempts": 0,
+                "reason": f"no usable pulses: {error}",
+            }
             continue
         sources.append(source)
         data.append(one)
@@ -104,25 +113,48 @@ def _train(group: Group, folder: Path, trainer: ArrayTrainer, progress, stop_aft
     return True
 
 
-def _finish(group: Group, out: Path, trainer: ArrayTrainer, k: int, source: PixelSource, data: TrainingData) -> dict:
-    """Evaluate one pixel, write its model, return its row. A pixel that cannot be evaluated has failed, with a reason."""
+def _finish(
+    group: Group, out: Path, trainer: ArrayTrainer, k: int, source: PixelSource, data: TrainingData
+) -> dict:
+    """Evaluate one pixel, write its model, return its row; one that cannot be evaluated has failed."""
     fate = trainer.fates[k]
-    row = {"pixel": source.name, "group": group.name, "seed": source.seed, "lr": fate.rate, "epochs": fate.epoch,
-           "attempts": 1 + len(fate.divergences) - (fate.status == "failed"),
-           "train_loss": fate.losses[-1] if fate.losses else None,
-           "training_pulses": len(trainer.pixels[k].counts), "held_out_pulses": len(data.val_idx),
-           "seconds": round(trainer.seconds / len(trainer.pixels), 3), "reason": "; ".join(fate.divergences)}
+    row = {
+        "pixel": source.name,
+        "group": group.name,
+        "seed": source.seed,
+        "lr": fate.rate,
+        "epochs": fate.epoch,
+        "attempts": 1 + len(fate.divergences) - (fate.status == "failed"),
+        "train_loss": fate.losses[-1] if fate.losses else None,
+        "training_pulses": len(trainer.pixels[k].counts),
+        "held_out_pulses": len(data.val_idx),
+        "seconds": round(trainer.seconds / len(trainer.pixels), 3),
+        "reason": "; ".join(fate.divergences),
+    }
     if fate.status == "failed":
         return row | {"status": "failed"}
     measured = evaluate_pixel(trainer, k, data, group.n_boot)
     status = "failed" if "R" not in measured else "retried" if fate.divergences else "ok"
     row |= {"status": status} | {n: v for n, v in measured.items() if n != "reason"}
     row["reason"] = "; ".join(t for t in (row["reason"], measured.get("reason", "")) if t)
-    training = {"command": group.command, "seed": source.seed, "epochs": fate.epoch, "steps": fate.step,
-                "settings": dataclasses.asdict(dataclasses.replace(group.config, seed=source.seed, lr=fate.rate)),
-                "engine": trainer.engine.name, "versions": versions(), "metrics": measured,
-                "train_loss": fate.losses, "divergences": fate.divergences}
-    checkpoint = VenomCheckpoint(trainer.layout.model(trainer.average[k]), data.lines.window.to_dict(),
-                                 data.normalisation, training, data.description | {"pixel": source.name})
+    training = {
+        "command": group.command,
+        "seed": source.seed,
+        "epochs": fate.epoch,
+        "steps": fate.step,
+        "settings": dataclasses.asdict(dataclasses.replace(group.config, seed=source.seed, lr=fate.rate)),
+        "engine": trainer.engine.name,
+        "versions": versions(),
+        "metrics": measured,
+        "train_loss": fate.losses,
+        "divergences": fate.divergences,
+    }
+    checkpoint = VenomCheckpoint(
+        trainer.layout.model(trainer.average[k]),
+        data.lines.window.to_dict(),
+        data.normalisation,
+        training,
+        data.description | {"pixel": source.name},
+    )
     save_checkpoint(out / "pixels" / source.name / "model.safetensors", checkpoint)
     return row

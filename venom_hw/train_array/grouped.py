@@ -52,8 +52,11 @@ def _block(r: Tensor, w: dict[str, Tensor], shape: tuple[int, int, int]) -> Tens
 def forward(weights: dict[str, Tensor], x: Tensor, lengths: Tensor, n_layers: int) -> tuple[Tensor, Tensor]:
     """Stacked weights {name: (P, ...)}, windows (P, B, L, 2), lengths (P, B) -> mu, log sigma^2, each (P, B)."""
     pixels, pulses, length, _ = x.shape
-    r = _linear(x.reshape(pixels, pulses * length, 2), weights["backbone.input_proj.weight"],
-                weights["backbone.input_proj.bias"])
+    r = _linear(
+        x.reshape(pixels, pulses * length, 2),
+        weights["backbone.input_proj.weight"],
+        weights["backbone.input_proj.bias"],
+    )
     for k in range(n_layers):
         start = f"backbone.layers.{k}."
         own = {name.removeprefix(start): v for name, v in weights.items() if name.startswith(start)}
@@ -80,7 +83,9 @@ class GroupedEngine:
     def _forward(self, rows: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         mean, std = (v.to(rows.device, rows.dtype)[:, None, None] for v in (batch.mean, batch.std))
         x = (batch.counts.to(rows.device).to(rows.dtype) - mean) / std
-        return forward(self.layout.views(rows), x, batch.lengths.to(rows.device), self.layout.sizes["n_layers"])
+        return forward(
+            self.layout.views(rows), x, batch.lengths.to(rows.device), self.layout.sizes["n_layers"]
+        )
 
     def loss_and_gradient(self, rows: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Parameters (pixels, count) -> loss (pixels,), its gradient (pixels, count)."""

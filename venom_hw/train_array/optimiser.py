@@ -1,4 +1,4 @@
-"""AdamW of many networks at once, each with its own rate, step number and gradient clip (the formulas of torch.optim)."""
+"""AdamW of many networks, each with its own rate, step number and gradient clip (the formulas of torch.optim)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EPS = 1e-8
 
 @dataclass
 class StackedAdamW:
-    """Moments exp_avg, exp_avg_sq (pixels, count) of rows (pixels, count); decayed (count,) is 1 where weights decay."""
+    """Moments exp_avg, exp_avg_sq (pixels, count) of rows (pixels, count); decayed (count,): 1 where weights decay."""
 
     exp_avg: Tensor
     exp_avg_sq: Tensor
@@ -28,7 +28,9 @@ class StackedAdamW:
         return cls(torch.zeros_like(rows), torch.zeros_like(rows), decayed.to(rows), weight_decay, clip)
 
     @torch.no_grad()
-    def update(self, rows: Tensor, which: Tensor, gradient: Tensor, norm: Tensor, rate: Tensor, step: Tensor) -> None:
+    def update(
+        self, rows: Tensor, which: Tensor, gradient: Tensor, norm: Tensor, rate: Tensor, step: Tensor
+    ) -> None:
         """Change rows[which] (k,) by gradient (k, count) of norm (k,), at rate (k,); step (k,) counts from 1."""
         if self.clip:
             gradient = gradient * (self.clip / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)

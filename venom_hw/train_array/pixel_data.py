@@ -1,4 +1,4 @@
-"""The pulses of each pixel: a folder of data folders (measured or from venom_hw.simulate --pixels), or simulated here."""
+"""The pulses of each pixel: a folder of data folders (measured, or of venom_hw.simulate), or simulated here."""
 
 from __future__ import annotations
 
@@ -33,18 +33,25 @@ def folder_sources(root: Path, seed: int) -> list[PixelSource]:
     root = Path(root)
     if not root.is_dir():
         raise TrainArrayError(f"{root}: no such folder; expected one data folder a pixel in it")
-    folders = [p for p in sorted(root.iterdir())
-               if p.is_dir() and any(f.name not in AUXILIARY for f in p.glob("*.npz"))]
+    folders = [
+        p
+        for p in sorted(root.iterdir())
+        if p.is_dir() and any(f.name not in AUXILIARY for f in p.glob("*.npz"))
+    ]
     if not folders:
-        raise TrainArrayError(f"{root}: no data folder in it; expected one a pixel (pixel-0000/808nm.npz, ...), as "
-                              "python -m venom_hw.simulate --pixels writes them")
+        raise TrainArrayError(
+            f"{root}: no data folder in it; expected one a pixel (pixel-0000/808nm.npz, ...), as "
+            "python -m venom_hw.simulate --pixels writes them"
+        )
     return [PixelSource(p.name, seed + k, p) for k, p in enumerate(folders)]
 
 
 def simulated_sources(presets: list[DetectorPreset], root: Path, seed: int) -> list[PixelSource]:
     """One pixel for each preset; its pulses are simulated below `root` when they are needed."""
-    return [PixelSource(f"pixel-{k:04d}", seed + k, Path(root) / f"pixel-{k:04d}", preset)
-            for k, preset in enumerate(presets)]
+    return [
+        PixelSource(f"pixel-{k:04d}", seed + k, Path(root) / f"pixel-{k:04d}", preset)
+        for k, preset in enumerate(presets)
+    ]
 
 
 def load_pixel(source: PixelSource, config: TrainConfig) -> TrainingData:
@@ -61,7 +68,9 @@ def load_pixel(source: PixelSource, config: TrainConfig) -> TrainingData:
         generate_folder(preset, between, config.between_pulses, seed, energies)
         extra.append(str(between))
     data = prepare(dataclasses.replace(settings, data=str(lines), extra=extra), source.folder)
-    if config.line_pulses and config.between:  # as `prepare` does for a preset: no spikes in the prior at the lines
+    if (
+        config.line_pulses and config.between
+    ):  # as `prepare` does for a preset: no spikes in the prior at the lines
         ids = data.lines.wl_ids[data.train_idx]
         fit = np.concatenate([data.train_idx[ids == k][: config.line_pulses] for k in np.unique(ids)])
         data = dataclasses.replace(data, fit_idx=fit)
@@ -70,7 +79,12 @@ def load_pixel(source: PixelSource, config: TrainConfig) -> TrainingData:
 
 def pixel_pulses(source: PixelSource, data: TrainingData) -> PixelPulses:
     counts, target, lengths = data.training_tensors()
-    return PixelPulses(source.name, counts, target, lengths, tuple(data.normalisation["iq_mean"]),
-                       tuple(data.normalisation["iq_std"]), source.seed)
-
-
+    return PixelPulses(
+        source.name,
+        counts,
+        target,
+        lengths,
+        tuple(data.normalisation["iq_mean"]),
+        tuple(data.normalisation["iq_std"]),
+        source.seed,
+    )

@@ -21,8 +21,26 @@ from .trainer import ArrayTrainer
 VENOM, FILTER = "VENOM", "filter"
 CALIBRATION_PULSES = 2000  # of each line
 METRIC = "scott"  # the fixed-width kernel: thousands of pixels have to be estimated
-COLUMNS = ("pixel", "status", "R", "R_low", "R_high", "R_gaussian", "R_filter", "worst_bias_meV", "attempts", "lr",
-           "epochs", "train_loss", "training_pulses", "held_out_pulses", "seed", "seconds", "group", "reason")
+COLUMNS = (
+    "pixel",
+    "status",
+    "R",
+    "R_low",
+    "R_high",
+    "R_gaussian",
+    "R_filter",
+    "worst_bias_meV",
+    "attempts",
+    "lr",
+    "epochs",
+    "train_loss",
+    "training_pulses",
+    "held_out_pulses",
+    "seed",
+    "seconds",
+    "group",
+    "reason",
+)
 
 
 def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: int) -> dict:
@@ -34,7 +52,9 @@ def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: in
     some = np.concatenate([data.train_idx[ids == line][:CALIBRATION_PULSES] for line in np.unique(ids)])
 
     def energies(index) -> np.ndarray:
-        mu, _ = trainer.predict(k, torch.from_numpy(lines.counts[index]), torch.from_numpy(lines.lengths[index]).long())
+        mu, _ = trainer.predict(
+            k, torch.from_numpy(lines.counts[index]), torch.from_numpy(lines.lengths[index]).long()
+        )
         return scale["energy_offset"] + scale["energy_scale"] * mu.double().numpy()
 
     held = lines.select(data.val_idx)
@@ -48,15 +68,30 @@ def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: in
         estimates[FILTER] = fit_filter_baseline(lines, data.train_idx).predict(held.counts)
     except ValueError as error:
         out["filter_reason"] = str(error)
-    tables = {m: resolving_power_table(estimates, held.energies, held.wl_ids, held.wl_labels, metric=m,
-                                       n_boot=n_boot if m == METRIC else 2) for m in (METRIC, "gaussian")}
+    tables = {
+        m: resolving_power_table(
+            estimates,
+            held.energies,
+            held.wl_ids,
+            held.wl_labels,
+            metric=m,
+            n_boot=n_boot if m == METRIC else 2,
+        )
+        for m in (METRIC, "gaussian")
+    }
     table = tables[METRIC]
     mean = table.mean(VENOM)
-    out |= {"R": mean.value, "R_low": mean.low, "R_high": mean.high,
-            "R_gaussian": tables["gaussian"].mean(VENOM).value,
-            "worst_bias_meV": 1e3 * float(np.abs(table.bias[VENOM]).max()),
-            "lines": {label: {"R": float(r), "bias_meV": 1e3 * float(b)}
-                      for label, r, b in zip(table.labels, table.value[VENOM], table.bias[VENOM], strict=True)}}
+    out |= {
+        "R": mean.value,
+        "R_low": mean.low,
+        "R_high": mean.high,
+        "R_gaussian": tables["gaussian"].mean(VENOM).value,
+        "worst_bias_meV": 1e3 * float(np.abs(table.bias[VENOM]).max()),
+        "lines": {
+            label: {"R": float(r), "bias_meV": 1e3 * float(b)}
+            for label, r, b in zip(table.labels, table.value[VENOM], table.bias[VENOM], strict=True)
+        },
+    }
     if FILTER in estimates:
         out["R_filter"] = table.mean(FILTER).value
     return out
@@ -74,22 +109,36 @@ def write_table(folder: Path, rows: list[dict]) -> None:
 
 def text_table(rows: list[dict], most: int = 20) -> str:
     """The first pixels, every pixel that failed, and a summary."""
+
     def number(row: dict, name: str) -> str:
         return f"{row[name]:.2f}" if row.get(name) is not None else "-"
 
     shown = rows[:most] + [row for row in rows[most:] if row["status"] != "ok"]
-    lines = [f"{'pixel':<14}{'status':<9}{'R [95 %]':>22}{'R rms':>8}{'R filter':>10}{'bias meV':>10}{'seconds':>9}"]
+    lines = [
+        f"{'pixel':<14}{'status':<9}{'R [95 %]':>22}{'R rms':>8}{'R filter':>10}{'bias meV':>10}{'seconds':>9}"
+    ]
     for row in shown:
         interval = f"{number(row, 'R')} [{number(row, 'R_low')}, {number(row, 'R_high')}]"
-        lines.append(f"{row['pixel']:<14}{row['status']:<9}{interval:>22}{number(row, 'R_gaussian'):>8}{number(row, 'R_filter'):>10}"
-                     f"{number(row, 'worst_bias_meV'):>10}{row.get('seconds', 0):>9.1f}"
-                     + (f"  {row['reason']}" if row.get("reason") else ""))
+        lines.append(
+            f"{row['pixel']:<14}{row['status']:<9}{interval:>22}{number(row, 'R_gaussian'):>8}"
+            f"{number(row, 'R_filter'):>10}{number(row, 'worst_bias_meV'):>10}{row.get('seconds', 0):>9.1f}"
+            + (f"  {row['reason']}" if row.get("reason") else "")
+        )
     if len(rows) > len(shown):
         lines.append(f"... {len(rows) - len(shown)} more in results.csv")
     counts = {s: sum(r["status"] == s for r in rows) for s in ("ok", "retried", "failed")}
     good = [row["R"] for row in rows if row.get("R") is not None]
-    quartiles = "" if not good else "; R: " + ", ".join(
-        f"{n} {v:.2f}" for n, v in zip(("lowest", "median", "highest"), np.percentile(good, (0, 50, 100)), strict=True))
-    lines.append(f"{len(rows)} pixels: {counts['ok']} ok, {counts['retried']} ok after a retry, {counts['failed']} "
-                 f"failed{quartiles}")
+    quartiles = (
+        ""
+        if not good
+        else "; R: "
+        + ", ".join(
+            f"{n} {v:.2f}"
+            for n, v in zip(("lowest", "median", "highest"), np.percentile(good, (0, 50, 100)), strict=True)
+        )
+    )
+    lines.append(
+        f"{len(rows)} pixels: {counts['ok']} ok, {counts['retried']} ok after a retry, {counts['failed']} "
+        f"failed{quartiles}"
+    )
     return "\n".join(lines)

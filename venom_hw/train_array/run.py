@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,8 +22,10 @@ from .results import write_table
 
 def make_groups(sources: list[PixelSource], size: int, **settings) -> list[Group]:
     """Pixels in groups of `size`, in order; `settings` are those of Group."""
-    return [Group(number, tuple(sources[first : first + size]), **settings)
-            for number, first in enumerate(range(0, len(sources), size))]
+    return [
+        Group(number, tuple(sources[first : first + size]), **settings)
+        for number, first in enumerate(range(0, len(sources), size))
+    ]
 
 
 def group_task(group: Group, out: str) -> dict[str, bytes] | None:
@@ -33,24 +36,41 @@ def group_task(group: Group, out: str) -> dict[str, bytes] | None:
         run_group(group, Path(out))
         return None
     with tempfile.TemporaryDirectory(prefix="venom-group-") as folder:
-        run_group(group, Path(folder))
-        return collect_files(Path(folder))
+        simulated = Path(folder) / "simulated"  # the driver's folder for it need not exist here
+        sources = tuple(replace(s, folder=simulated / s.name) if s.preset else s for s in group.sources)
+        run_group(replace(group, sources=sources), Path(folder) / "run")
+        return collect_files(Path(folder) / "run")
 
 
-def train_array(groups: list[Group], out: Path, session: Session | None = None, *, shared: bool = True, retries: int = 1,
-                cpus: float = 1, gpus: float = 0, quiet: bool = False) -> list[dict]:
+def train_array(
+    groups: list[Group],
+    out: Path,
+    session: Session | None = None,
+    *,
+    shared: bool = True,
+    retries: int = 1,
+    cpus: float = 1,
+    gpus: float = 0,
+    quiet: bool = False,
+) -> list[dict]:
     """Train every group that is not finished in `out`; the rows of all pixels, also written as results.csv and .json.
 
-    session None: in this process. shared: the workers see `out` (always so on a local cluster). A group whose task fails
-    more than `retries` times gives rows of status "failed" with the reason; running again tries it again.
+    session None: in this process. shared: the workers see `out` (so on a local cluster). A group whose task fails more
+    than `retries` times gives rows of status "failed" with the reason; running again tries it again.
     """
     out.mkdir(parents=True, exist_ok=True)
     same_run(out, groups)
     todo = [g for g in groups if read_rows(out / "groups" / g.name) is None]
     place = str(out.resolve()) if session is None or session.local or shared else ""
     errors: dict[str, str] = {}
-    with tqdm(total=len(groups), initial=len(groups) - len(todo), desc="groups of pixels", unit="group",
-              disable=quiet, file=sys.stderr) as bar:
+    with tqdm(
+        total=len(groups),
+        initial=len(groups) - len(todo),
+        desc="groups of pixels",
+        unit="group",
+        disable=quiet,
+        file=sys.stderr,
+    ) as bar:
         if session is None:
             for group in todo:
                 with _pixel_steps(group, quiet) as show:
@@ -80,18 +100,32 @@ def _rows(out: Path, group: Group, errors: dict[str, str]) -> list[dict]:
     if rows is not None:
         return rows
     reason = errors.get(group.name, "the group did not finish")
-    return [{"pixel": s.name, "status": "failed", "seed": s.seed, "group": group.name, "attempts": 0, "reason": reason}
-            for s in group.sources]
+    return [
+        {
+            "pixel": s.name,
+            "status": "failed",
+            "seed": s.seed,
+            "group": group.name,
+            "attempts": 0,
+            "reason": reason,
+        }
+        for s in group.sources
+    ]
 
 
 def same_run(out: Path, groups: list[Group]) -> None:
     """Write run.toml and groups.txt, or raise TrainArrayError where `out` holds a run of other settings or pixels."""
     settings = groups[0].config.to_toml() if groups else ""
     pixels = "".join(f"{g.name} {s.name} {s.seed} {s.folder}\n" for g in groups for s in g.sources)
-    for name, content, what in (("config.toml", settings, "settings"), ("pixels.txt", pixels, "pixels or groups")):
+    for name, content, what in (
+        ("config.toml", settings, "settings"),
+        ("pixels.txt", pixels, "pixels or groups"),
+    ):
         path = out / name
         if path.is_file() and path.read_text(encoding="utf-8") != content:
-            raise TrainArrayError(f"{path}: this folder holds a run of other {what}; expected the same, or another --out")
+            raise TrainArrayError(
+                f"{path}: this folder holds a run of other {what}; expected the same, or another --out"
+            )
         write_atomically(path, content)
 
 

@@ -19,14 +19,24 @@ FORMAT = "venom-hw/array-state/1"
 
 def save_state(folder: Path, trainer: ArrayTrainer, number: int) -> None:
     """Write the state after the group's epoch `number`; the older one is removed after the switch."""
-    tensors = {"rows": trainer.rows, "average": trainer.average, "exp_avg": trainer.optimiser.exp_avg,
-               "exp_avg_sq": trainer.optimiser.exp_avg_sq}
+    tensors = {
+        "rows": trainer.rows,
+        "average": trainer.average,
+        "exp_avg": trainer.optimiser.exp_avg,
+        "exp_avg_sq": trainer.optimiser.exp_avg_sq,
+    }
     content = save({name: value.cpu().contiguous() for name, value in tensors.items()})
     target = folder / f"state-{number:04d}.safetensors"
     write_atomically(target, content)
-    description = {"format": FORMAT, "tensors": target.name, "sha256": hashlib.sha256(content).hexdigest(),
-                   "number": number, "seconds": trainer.seconds, "identity": identity(trainer),
-                   "fates": [dataclasses.asdict(fate) for fate in trainer.fates]}
+    description = {
+        "format": FORMAT,
+        "tensors": target.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "number": number,
+        "seconds": trainer.seconds,
+        "identity": identity(trainer),
+        "fates": [dataclasses.asdict(fate) for fate in trainer.fates],
+    }
     write_atomically(folder / "state.json", json.dumps(description, indent=1))
     for old in folder.glob("state-*.safetensors"):
         if old != target:
@@ -35,11 +45,21 @@ def save_state(folder: Path, trainer: ArrayTrainer, number: int) -> None:
 
 def identity(trainer: ArrayTrainer) -> dict:
     """What a state belongs to: settings, pixels and a digest of each pixel's pulses."""
-    digests = [hashlib.sha256(p.counts.numpy().tobytes() + p.target.numpy().tobytes()).hexdigest()[:16]
-               for p in trainer.pixels]
+    digests = [
+        hashlib.sha256(p.counts.numpy().tobytes() + p.target.numpy().tobytes()).hexdigest()[:16]
+        for p in trainer.pixels
+    ]
     names = [[p.name, p.seed, digest] for p, digest in zip(trainer.pixels, digests, strict=True)]
-    return json.loads(json.dumps({"config": dataclasses.asdict(trainer.config), "pixels": names,
-                                  "engine": trainer.engine.name, "retries": trainer.retries}))
+    return json.loads(
+        json.dumps(
+            {
+                "config": dataclasses.asdict(trainer.config),
+                "pixels": names,
+                "engine": trainer.engine.name,
+                "retries": trainer.retries,
+            }
+        )
+    )
 
 
 def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
@@ -59,15 +79,21 @@ def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
     own = identity(trainer)
     for name, value in own.items():
         if state["identity"].get(name) != value:
-            raise TrainArrayError(f"{path}: {name} differ from those the group was started with; expected the same, or "
-                                  "another --out")
+            raise TrainArrayError(
+                f"{path}: {name} differ from those the group was started with; expected the same, or "
+                "another --out"
+            )
     target = folder / state["tensors"]
     content = target.read_bytes() if target.is_file() else b""
     if hashlib.sha256(content).hexdigest() != state["sha256"]:
         raise TrainArrayError(f"{target}: missing or changed since state.json was written")
     tensors = load(content)
-    for name, value in (("rows", trainer.rows), ("average", trainer.average), ("exp_avg", trainer.optimiser.exp_avg),
-                        ("exp_avg_sq", trainer.optimiser.exp_avg_sq)):
+    for name, value in (
+        ("rows", trainer.rows),
+        ("average", trainer.average),
+        ("exp_avg", trainer.optimiser.exp_avg),
+        ("exp_avg_sq", trainer.optimiser.exp_avg_sq),
+    ):
         value.copy_(tensors[name])
     trainer.seconds = state["seconds"]
     trainer.fates = [Fate(**fate) for fate in state["fates"]]

@@ -1,9 +1,9 @@
 """The training loop of many pixels: each with its own pulses, seed, order, schedule and fate.
 
-A pixel trained here goes through the steps that `venom_hw.train.Trainer` takes with the same settings and seed (starting
-weights, order of pulses, schedule, averages); rounding differs. With the kernel engine its bits do not depend on the
-other pixels. A pixel whose loss or gradient is not finite starts again at the next epoch, at a smaller rate; after
-`retries` of that it is given up, with its reason; the others do not notice.
+A pixel trained here goes through the steps that `venom_hw.train.Trainer` takes with the same settings and seed
+(starting weights, order of pulses, schedule, averages); rounding differs. With the kernel engine its bits do not depend
+on the other pixels. A pixel whose loss or gradient is not finite starts again at the next epoch, at a smaller rate;
+after `retries` of that it is given up, with its reason; the others do not notice.
 """
 
 from __future__ import annotations
@@ -57,20 +57,31 @@ class Fate:
 class ArrayTrainer:
     """Raises TrainArrayError for a pixel with fewer pulses than a batch, no pixels, or settings that need one model."""
 
-    def __init__(self, config: TrainConfig, pixels: list[PixelPulses], engine: str = "auto", retries: int = 2,
-                 device: str = "cpu", threads: int = 1):
+    def __init__(
+        self,
+        config: TrainConfig,
+        pixels: list[PixelPulses],
+        engine: str = "auto",
+        retries: int = 2,
+        device: str = "cpu",
+        threads: int = 1,
+    ):
         check_settings(config)
         if not pixels:
             raise TrainArrayError("no pixels: expected one or more")
         for pixel in pixels:
             if len(pixel.counts) < config.batch:
-                raise TrainArrayError(f"{pixel.name}: {len(pixel.counts)} training pulses, expected at least one batch "
-                                      f"of {config.batch}")
+                raise TrainArrayError(
+                    f"{pixel.name}: {len(pixel.counts)} training pulses, expected at least one batch "
+                    f"of {config.batch}"
+                )
         self.config, self.pixels, self.retries = config, pixels, retries
         self.layout, self.device = Layout.of(config.sizes), torch.device(device)
         self.engine = choose_engine(engine, self.layout, config.loss, self.device, threads)
         length = max(p.counts.shape[1] for p in pixels)
-        self.counts = torch.zeros(sum(len(p.counts) for p in pixels), length, 2, dtype=torch.int16, device=self.device)
+        self.counts = torch.zeros(
+            sum(len(p.counts) for p in pixels), length, 2, dtype=torch.int16, device=self.device
+        )
         first, self.first = 0, []
         for p in pixels:
             self.counts[first : first + len(p.counts), : p.counts.shape[1]] = p.counts
@@ -78,8 +89,10 @@ class ArrayTrainer:
             first += len(p.counts)
         self.target = torch.cat([p.target for p in pixels]).to(self.device)
         self.lengths = torch.cat([p.lengths for p in pixels]).to(self.device)
-        self.mean, self.std = (torch.tensor([getattr(p, name) for p in pixels], dtype=torch.float32, device=self.device)
-                               for name in ("mean", "std"))
+        self.mean, self.std = (
+            torch.tensor([getattr(p, name) for p in pixels], dtype=torch.float32, device=self.device)
+            for name in ("mean", "std")
+        )
         self.rows = torch.stack([self.layout.start(p.seed) for p in pixels]).to(self.device)
         self.average = self.rows.clone()
         self.optimiser = StackedAdamW.of(self.rows, self.layout.decayed(), config.weight_decay, config.clip)
@@ -97,8 +110,11 @@ class ArrayTrainer:
     @property
     def remaining_steps(self) -> int:
         """Steps of all pixels until the end, if nothing diverges."""
-        return sum(self.steps_per_epoch(k) * (self.config.epochs - f.epoch)
-                   for k, f in enumerate(self.fates) if f.status == "training")
+        return sum(
+            self.steps_per_epoch(k) * (self.config.epochs - f.epoch)
+            for k, f in enumerate(self.fates)
+            if f.status == "training"
+        )
 
     def run_epoch(self, progress: Callable[[int], None] | None = None) -> None:
         """One epoch of every pixel that still trains. `progress` gets the number of pixels of each step."""
@@ -134,7 +150,9 @@ class ArrayTrainer:
         return torch.randperm(len(pixel.counts), generator=generator).to(self.device)
 
     def _batch(self, which: Tensor, index: Tensor) -> Batch:
-        return Batch(self.counts[index], self.mean[which], self.std[which], self.lengths[index], self.target[index])
+        return Batch(
+            self.counts[index], self.mean[which], self.std[which], self.lengths[index], self.target[index]
+        )
 
     def _step(self, members: list[int], index: Tensor, steps: dict[int, int]) -> list[float]:
         """One step of the pixels `members`; their losses, nan for those that were not changed."""
@@ -148,18 +166,26 @@ class ArrayTrainer:
             if not good:
                 continue
             fate, total = self.fates[k], steps[k] * self.config.epochs
-            rates.append(warm_up_then_cosine(fate.step, min(int(self.config.warmup * steps[k]), total), total, fate.rate))
+            rates.append(
+                warm_up_then_cosine(
+                    fate.step, min(int(self.config.warmup * steps[k]), total), total, fate.rate
+                )
+            )
             fate.step += 1
             numbers.append(fate.step)
         if rates:
             which, step = which[fine], torch.tensor(numbers, device=self.device)
-            self.optimiser.update(self.rows, which, gradient[fine], norm[fine], torch.tensor(rates, device=self.device), step)
+            self.optimiser.update(
+                self.rows, which, gradient[fine], norm[fine], torch.tensor(rates, device=self.device), step
+            )
             update_average(self.average, self.rows, which, step, self.config.ema)
         return values
 
     def _diverged(self, k: int, step: int) -> None:
         fate = self.fates[k]
-        fate.divergences.append(f"loss or gradient not finite in epoch {fate.epoch + 1}, step {step}, rate {fate.rate:g}")
+        fate.divergences.append(
+            f"loss or gradient not finite in epoch {fate.epoch + 1}, step {step}, rate {fate.rate:g}"
+        )
         if len(fate.divergences) > self.retries:
             fate.status = "failed"
             return
@@ -171,8 +197,13 @@ class ArrayTrainer:
         """(mu, log sigma^2), each (N,), standardised, of pixel k's averaged weights for counts (N, L, 2) int16."""
         which, out = torch.tensor([k], device=self.device), []
         for some, valid in zip(counts.split(PREDICTED), lengths.split(PREDICTED), strict=True):
-            batch = Batch(some[None].to(self.device), self.mean[which], self.std[which], valid[None].to(self.device),
-                          torch.zeros(1, len(some), device=self.device))
+            batch = Batch(
+                some[None].to(self.device),
+                self.mean[which],
+                self.std[which],
+                valid[None].to(self.device),
+                torch.zeros(1, len(some), device=self.device),
+            )
             out.append(torch.stack([v[0] for v in self.engine.predict(self.average[which], batch)]).cpu())
         return tuple(torch.cat(out, 1))
 
@@ -181,5 +212,7 @@ def check_settings(config: TrainConfig) -> None:
     """Raises TrainArrayError for settings of single models that have no meaning here."""
     for name in ("n_synthetic", "synthetic", "jitter", "micro_batch", "checkpoint_activations"):
         if getattr(config, name, None):
-            raise TrainArrayError(f"setting '{name}' = {getattr(config, name)!r}: pixels train on their own pulses, whole "
-                                  "batches at a time; expected it unset (python -m venom_hw.train has it)")
+            raise TrainArrayError(
+                f"setting '{name}' = {getattr(config, name)!r}: pixels train on their own pulses, whole "
+                "batches at a time; expected it unset (python -m venom_hw.train has it)"
+            )
