@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from venom_hw.detector import DataError
 from venom_hw.detector.inert_numpy import plain
 from venom_hw.detector.inert_pickle import StandIn, UnsafePickle, read_pickle
+from venom_hw.detector.mkidcalculator_files import find_loops
 
 from .lab_pickles import build, fake_package
 
@@ -76,6 +77,18 @@ def test_object_arrays_and_shared_or_cyclic_values(protocol):
     assert plain(found[1]["a"]).tolist() == [0, 1, 2] and found[2] == {"x": 1}
     mixed = plain(read_pickle(pickle.dumps(np.array([1, "a", None], object), protocol)))
     assert mixed.tolist() == [1, "a", None]
+
+
+def test_object_arrays_of_lists_and_of_themselves():
+    lists = np.empty(2, object)
+    lists[:] = [[1, 2]], [3, 4]
+    assert [list(x) for x in plain(read_pickle(pickle.dumps(lists)))] == [list(x) for x in lists]
+    itself = np.empty((), object)
+    itself[()] = itself
+    found = read_pickle(pickle.dumps(itself, 4))
+    with pytest.raises(ValueError, match="inside an array"):
+        plain(found)
+    assert find_loops(found) == []
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -112,7 +112,8 @@ class PickledArray:
             if not isinstance(data, list) or len(data) != count:
                 raise PieceError(f"an object array of shape {shape}, expected a list of {count}")
             flat = np.empty(count, object)
-            flat[:] = data
+            for k, item in enumerate(data):  # a slice would unpack lists of one length
+                flat[k] = item
         elif dtype.value.hasobject:
             raise PieceError("an array of structures that hold objects, expected plain numbers")
         else:
@@ -136,8 +137,10 @@ def scalar(dtype, data=None):
 
 def plain(value):
     """The array of a PickledArray, 0-d object arrays as what they hold; anything else as it is."""
-    if isinstance(value, PickledArray):
-        value = value.value
-    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == object:
-        return plain(value.item())
-    return value
+    for _ in range(8):  # wrapped in each other, or, forged, in itself
+        if isinstance(value, PickledArray):
+            value = value.value
+        if not (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == object):
+            return value
+        value = value.item()
+    raise PieceError("an array inside an array inside an array ...")

@@ -41,18 +41,17 @@ def find_loops(root) -> list[StandIn]:
     loops, seen, queue = [], set(), [root]
     while queue:
         value = queue.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, PickledArray):
-            value = value.value.tolist() if value.value.dtype == object else None
-        if isinstance(value, StandIn):
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
+            queue += value.value.ravel().tolist() if value.value.dtype == object else []
+        elif isinstance(value, StandIn):
             if value.name.endswith(".Loop") and value.get("pulses"):
                 loops.append(value)
                 continue
             queue += [*value.state.values(), *value.items, *value.arguments]
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
+        elif isinstance(value, dict | list | tuple):
             queue += value.values() if isinstance(value, dict) else value
     return loops
 
