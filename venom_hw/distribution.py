@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from venom_hw.detector import ResolvingPowerTable
-    from venom_hw.figures.held_out import HeldOut
+    from venom_hw.evaluation.sample import Sample
 
 LIMIT = 5.0  # per cent of a pulse's sigma (spec: venom.md)
 PARALLEL, RECURRENT = "parallel", "recurrent"
@@ -80,7 +80,7 @@ class Distribution:
         }  # fmt: skip
 
 
-def measure_distribution(checkpoint, held: HeldOut, *, n_boot: int = 100, progress=None) -> Distribution:
+def measure_distribution(checkpoint, sample: Sample, *, n_boot: int = 100, progress=None) -> Distribution:
     """Both executions over the held-out pulses.
 
     checkpoint: anything with VenomCheckpoint's `predict`. The energy calibration is fitted once, to the parallel
@@ -91,9 +91,7 @@ def measure_distribution(checkpoint, held: HeldOut, *, n_boot: int = 100, progre
     from venom_hw.detector import resolving_power_table
     from venom_hw.detector.energy_calibration import EnergyCalibration
 
-    pulses, shown, batch = held.pulses, held.shown, 1000
-    lines = pulses.wl_ids[held.train_idx]
-    some = np.concatenate([held.train_idx[lines == k][:batch] for k in np.unique(lines)])
+    pulses, shown, some, batch = sample.pulses, sample.judged, sample.calibration, 1000
     calibration = EnergyCalibration.fit(
         checkpoint.predict(pulses.counts[some], lengths=pulses.lengths[some])[0], pulses.energies[some]
     )
@@ -181,9 +179,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from venom_hw.atomic import write_atomically
     from venom_hw.backend import BackendError, choose_backend
-    from venom_hw.detector import DataError
-    from venom_hw.figures.held_out import load_held_out, load_model
-    from venom_hw.model import CheckpointError, ModelError
+    from venom_hw.evaluation.sample import load_sample
+    from venom_hw.figures.models import INPUT_ERRORS, load_model
+    from venom_hw.model import ModelError
 
     command = shlex.join(["python", "-m", "venom_hw.distribution", *argv])
     try:
@@ -193,18 +191,17 @@ def main(argv: list[str] | None = None) -> int:
         if args.threads:
             torch.set_num_threads(args.threads)
         backend = choose_backend()
-        path, checkpoint = load_model(args.model)
-        held = load_held_out(checkpoint, args.data, args.pulses)
+        name, checkpoint = load_model(args.model)
+        sample = load_sample(checkpoint, args.data, held_out_pulses=args.pulses)
         if backend == "mlx":
             from venom_hw.model.mlx_network import from_torch
 
             checkpoint = from_torch(checkpoint)
-        with tqdm(total=len(held.val_idx), unit="pulse", desc="both executions", disable=args.quiet) as bar:
-            found = measure_distribution(checkpoint, held, n_boot=args.bootstrap, progress=bar.update)
-    except (DataError, ModelError, CheckpointError, BackendError, OSError, ValueError) as error:
+        with tqdm(total=len(sample.held_out), unit="pulse", desc="both executions", disable=args.quiet) as bar:
+            found = measure_distribution(checkpoint, sample, n_boot=args.bootstrap, progress=bar.update)
+    except (BackendError, *INPUT_ERRORS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    name = path.stem if path.stem != "model" else path.resolve().parent.name
     out = args.out or Path("build") / "distribution" / name
     report = {"command": command, "model": name, "backend": backend, "data": args.data.name} | found.to_dict()
     write_atomically(out / "distribution.json", json.dumps(report, indent=1) + "\n")

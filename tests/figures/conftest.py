@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from venom_hw.detector import PulseSet, Window, normalisation, stratified_split
-from venom_hw.figures.held_out import HeldOut
+from venom_hw.evaluation.sample import Sample
 from venom_hw.model import MKIDEnergySSM, VenomCheckpoint
 
 LINES = (1.0, 1.2, 1.5)
@@ -32,21 +32,22 @@ def toy_pulses(n=900, noise=60.0, lines=LINES, seed=0) -> PulseSet:
 
 
 @pytest.fixture(scope="session")
-def held() -> HeldOut:
+def sample() -> Sample:
     pulses = toy_pulses()
-    return HeldOut(pulses, *stratified_split(pulses.wl_ids, 0.4, 0))
+    train, held_out = stratified_split(pulses.wl_ids, 0.15, 0)
+    return Sample(pulses, train, train, held_out, [])
 
 
 @pytest.fixture(scope="session")
-def checkpoint(held) -> VenomCheckpoint:
+def checkpoint(sample) -> VenomCheckpoint:
     """A network fitted for a moment, so that its estimates rise with energy."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = MKIDEnergySSM(d_model=6, d_state=3, d_head_hidden=8)
-    found = VenomCheckpoint(model, held.pulses.window.to_dict(), normalisation(held.pulses, held.train_idx))
-    x = found.standardise(held.pulses.counts[held.train_idx])
+    found = VenomCheckpoint(model, sample.pulses.window.to_dict(), normalisation(sample.pulses, sample.train))
+    x = found.standardise(sample.pulses.counts[sample.train])
     offset, scale = found.normalisation["energy_offset"], found.normalisation["energy_scale"]
-    y = torch.from_numpy((held.pulses.energies[held.train_idx] - offset) / scale).float()
+    y = torch.from_numpy((sample.pulses.energies[sample.train] - offset) / scale).float()
     optimiser = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(60):
         optimiser.zero_grad()

@@ -1,45 +1,35 @@
 """The figures: what they draw is what was estimated."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from venom_hw.detector import resolving_power_table
+from venom_hw.evaluation import EstimatorReport, evaluate_estimators
+from venom_hw.evaluation.estimators import BOUND, FLOAT, GOLDEN, QUANTISED
 from venom_hw.figures import __main__ as command
 from venom_hw.figures import inside, parity, power, spectra
-from venom_hw.figures.estimates import PER_LINE, SHARED, VENOM, Estimates, estimate, line_bounds
-from venom_hw.figures.held_out import find_checkpoint, load_held_out
-from venom_hw.figures.style import save_figure, styled_figure
+from venom_hw.figures.models import find_checkpoint, load_model
+from venom_hw.figures.style import estimator_colours, save_figure, shown_estimators, styled_figure
 from venom_hw.model import CheckpointError, save_checkpoint
 from venom_hw.train.inspection import inspect_model
 
 
 @pytest.fixture(scope="module")
-def found(checkpoint, held) -> Estimates:
-    return estimate(checkpoint, held, n_boot=10)
+def report(checkpoint, sample) -> EstimatorReport:
+    return evaluate_estimators(checkpoint, sample.pulses, filters=["shared", "per_wavelength"], n_boot=4)
 
 
-def test_estimators_share_pulses_and_are_calibrated(found, held):
-    assert found.names == [VENOM, SHARED, PER_LINE]
-    for values in found.values.values():
-        assert values.shape == (len(held.val_idx),)
-    np.testing.assert_array_equal(found.energies, held.pulses.energies[held.val_idx])
-    for name, bias in found.table.bias.items():
-        assert (np.abs(bias) < 0.25 * found.table.energies / found.table.value[name]).all(), name
-    assert found.bound is None, "a measured folder has no bound"
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_calibration_sees_training_pulses_only(checkpoint, held, found):
-    """Held-out pulses with other labels change nothing in the estimates."""
-    pulses = held.pulses
-    energies = pulses.energies.copy()
-    energies[held.val_idx] = 1.2
-    changed = type(held)(type(pulses)(**{**vars(pulses), "energies": energies}), held.train_idx, held.val_idx)
-    again = estimate(checkpoint, changed, n_boot=2)
-    for name in found.names:
-        np.testing.assert_array_equal(again.values[name], found.values[name])
+def test_golden_integers_do_not_hide_the_network_they_equal(report):
+    assert shown_estimators(report) == report.names
+    ladder = {name: report.estimates[FLOAT] for name in (FLOAT, QUANTISED, GOLDEN)}
+    same = replace(report, estimates=ladder, integers={"differ": 0})
+    assert shown_estimators(same) == [FLOAT, QUANTISED]
+    assert shown_estimators(replace(same, integers={"differ": 1})) == [FLOAT, QUANTISED, GOLDEN]
+    assert len(set(estimator_colours(ladder).values())) == 3
 
 
 def histogram_of(axes, colour) -> int:
@@ -52,60 +42,68 @@ def histogram_of(axes, colour) -> int:
     raise AssertionError(f"no histogram of {colour}")
 
 
-def test_spectra_have_a_panel_a_line_with_every_estimator(found):
-    figure = spectra.line_spectra(found)
+def test_spectra_have_a_panel_a_line_with_every_estimator(report):
+    figure, table = spectra.line_spectra(report), report.tables["kde"]
     panels = [a for a in figure.axes if a.get_title()]
-    assert [a.get_title() for a in panels] == [label.replace("nm", " nm") for label in found.table.labels]
+    assert [a.get_title() for a in panels] == [label.replace("nm", " nm") for label in table.labels]
     for k, axes in enumerate(panels):
         written = [t.get_text() for t in axes.texts]
-        assert written == [f"R {found.table.value[name][k]:.1f}" for name in found.names]
-        assert len(axes.patches) == len(found.names)
-        assert histogram_of(axes, "#0b6e99") > 0
-    full = spectra.full_spectrum(found).axes[0]
+        assert written == [f"R {table.value[name][k]:.1f}" for name in report.names]
+        assert len(axes.patches) == len(report.names)
+        assert histogram_of(axes, estimator_colours(report.names)[FLOAT]) > 0
+    full = spectra.full_spectrum(report).axes[0]
     drawn = sum(rectangle.get_height() for rectangle in full.patches)
-    assert drawn == (found.energies > 0).sum(), "every pulse is in the spectrum of this detector"
+    assert drawn == len(report.energies), "every pulse is in the spectrum of this detector"
 
 
-def test_power_shows_values_bound_and_between(found):
-    rows = [{"energy_eV": 1.1, "estimator": VENOM, "R": 9.0, "bias_eV": 0.0, "pulses": 10},
-            {"energy_eV": 1.3, "estimator": VENOM, "R": 8.0, "bias_eV": 0.0, "pulses": 10}]  # fmt: skip
-    full = Estimates(found.values, found.energies, found.table, rows, np.array([30.0, 31.0, 32.0]))
+def test_power_shows_values_bound_and_between(report):
+    table = report.tables["kde"]
+    true, lines = np.repeat([1.3, 1.1], 60), np.repeat([0, 1], 60)
+    values = {FLOAT: true + 0.02 * np.random.default_rng(0).normal(size=120)}
+    off = resolving_power_table(values, true, lines, ["953nm", "1127nm"], n_boot=2)
+    bound = np.array([30.0, 31.0, 32.0])
+    full = replace(report, bound=bound, between={"kde": off}, between_bound=np.array([40.0, 41.0]))
     axes = power.power_by_wavelength(full).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
-    np.testing.assert_allclose(lines["Cramer-Rao bound of the detector"].get_ydata(), [30.0, 31.0, 32.0])
-    crossing = [line for line in axes.lines if line.get_marker() == "s"]
-    assert len(crossing) == 1
-    np.testing.assert_allclose(crossing[0].get_xdata(), [1239.841984 / 1.3, 1239.841984 / 1.1], rtol=1e-6)
-    np.testing.assert_allclose(crossing[0].get_ydata(), [8.0, 9.0])
-    drawn = [c for c in axes.containers if c.get_label().startswith(VENOM)]
-    np.testing.assert_allclose(drawn[0].lines[0].get_ydata(), found.table.value[VENOM])
+    x, y = lines[BOUND].get_data()
+    assert (np.diff(x) > 0).all() and len(x) == 5
+    wanted = dict(zip([*table.energies, *off.energies], [30.0, 31.0, 32.0, 40.0, 41.0], strict=True))
+    drawn = {round(1239.841984 / a, 4): b for a, b in zip(x, y, strict=True)}
+    assert drawn == {round(e, 4): value for e, value in wanted.items()}
+    open_marks = [line for line in axes.lines if line.get_marker() == "s"]
+    assert len(open_marks) == 1, "only what was judged between the lines"
+    np.testing.assert_allclose(open_marks[0].get_ydata(), off.value[FLOAT])
+    drawn = [c for c in axes.containers if c.get_label().startswith(FLOAT)]
+    np.testing.assert_allclose(drawn[0].lines[0].get_ydata(), table.value[FLOAT])
+    plain = power.power_by_wavelength(report).axes[0]
+    assert BOUND not in [line.get_label() for line in plain.lines]
 
 
-def test_parity_and_residuals(found):
-    figure = parity.parity_and_residuals(found)
-    assert len(figure.axes) == 2 * len(found.names)
-    lower = figure.axes[len(found.names)]
-    dots = [line for line in lower.lines if line.get_marker() == "o"][0]
-    np.testing.assert_allclose(sorted(dots.get_ydata()), sorted(1e3 * found.table.bias[VENOM]), atol=1e-9)
-    figure = parity.residual_histogram(found)
-    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == [*found.names, "normal"]
+def test_parity_and_residuals(report):
+    figure, names = parity.parity_and_residuals(report), report.names
+    assert len(figure.axes) == 2 * len(names)
+    for k, name in enumerate(names):
+        dots = [line for line in figure.axes[len(names) + k].lines if line.get_marker() == "o"][0]
+        np.testing.assert_allclose(sorted(dots.get_ydata()), sorted(1e3 * report.tables["kde"].bias[name]), atol=1e-9)
+    figure = parity.residual_histogram(report)
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == [*names, "normal"]
 
 
-def test_inside(checkpoint, held, tmp_path):
-    seen = inspect_model(checkpoint, held.shown)
+def test_inside(checkpoint, sample, tmp_path):
+    seen = inspect_model(checkpoint, sample.judged)
     upper, lower = inside.attention_over_time(seen).axes
     np.testing.assert_allclose(lower.lines[0].get_ydata(), seen.attention[0])
     assert len(upper.lines) == len(seen.labels)
     figure = inside.feature_channels(seen)
     assert len(figure.axes) == checkpoint.model.config["d_model"]
-    figure = inside.state_features(checkpoint, held.shown, limit=20)
+    figure = inside.state_features(checkpoint, sample.judged, limit=20)
     assert save_figure(figure, tmp_path / "states.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_states_are_those_of_the_recurrence(checkpoint, held):
-    size, memory = inside.state_history(checkpoint, held.shown.counts[:6])
+def test_states_are_those_of_the_recurrence(checkpoint, sample):
+    size, memory = inside.state_history(checkpoint, sample.judged.counts[:6])
     state = checkpoint.model.initial_state(6)
-    x = checkpoint.standardise(held.shown.counts[:6])
+    x = checkpoint.standardise(sample.judged.counts[:6])
     with torch.no_grad():
         for t in range(x.shape[1]):
             _, state = checkpoint.model.backbone.step(x[:, t], state)
@@ -113,7 +111,7 @@ def test_states_are_those_of_the_recurrence(checkpoint, held):
     assert memory.shape == size.shape[1:] and (memory > 0).all()
 
 
-def test_memory_of_a_known_decay(checkpoint, held):
+def test_memory_of_a_known_decay(checkpoint, sample):
     """With delta fixed by its bias alone, the memory is 1 / (delta |A|) samples."""
     import copy
 
@@ -122,7 +120,7 @@ def test_memory_of_a_known_decay(checkpoint, held):
     with torch.no_grad():
         layer.dt_proj.weight.zero_()
         layer.dt_proj.bias.fill_(-2.0)
-    _, memory = inside.state_history(known, held.shown.counts[:3])
+    _, memory = inside.state_history(known, sample.judged.counts[:3])
     delta = np.log1p(np.exp(-2.0))
     np.testing.assert_allclose(memory, 1 / (delta * np.exp(layer.log_neg_A.detach().numpy())), rtol=1e-4)
 
@@ -140,33 +138,25 @@ def test_models_are_found_by_name_file_and_folder(tmp_path, checkpoint):
     assert find_checkpoint("ptsi").name == "ptsi.safetensors"
     path = save_checkpoint(tmp_path / "run" / "model.safetensors", checkpoint)
     assert find_checkpoint(str(path)) == find_checkpoint(str(tmp_path / "run")) == path
+    assert load_model(str(path))[0] == "run" and load_model("inhf")[0] == "inhf"
     with pytest.raises(CheckpointError, match="expected a file, a folder of a training run, or one of .*ptsi"):
         find_checkpoint(str(tmp_path / "none"))
 
 
-def test_the_command_on_a_simulated_folder(tmp_path, checkpoint, capsys, monkeypatch):
+def test_the_command_on_a_simulated_folder(tmp_path, capsys):
     from venom_hw.simulate import main as simulate
 
-    data = tmp_path / "pulses"
-    assert simulate(["--preset", "ptsi", "--pulses", "120", "--seed", "5", "--out", str(data)]) == 0
-    from venom_hw.model import load_checkpoint
-
-    shipped = load_checkpoint(find_checkpoint("ptsi"))
-    held = load_held_out(shipped, data)
-    assert len(load_held_out(shipped, data, limit=5).val_idx) == 5 * len(held.pulses.wl_labels)
-    assert not set(held.train_idx) & set(held.val_idx)
-    monkeypatch.setattr("venom_hw.figures.estimates.CALIBRATION_PULSES", 60)
-    out = tmp_path / "figures"
-    argv = ["--model", "ptsi", "--data", str(data), "--out", str(out), "--only", "spectrum", "states",
-            "--formats", "png", "svg", "--bootstrap", "2", "--quiet"]  # fmt: skip
+    data, out = tmp_path / "pulses", tmp_path / "figures"
+    assert simulate(["--preset", "ptsi", "--pulses", "100", "--seed", "5", "--out", str(data)]) == 0
+    argv = ["--model", "ptsi", "--data", str(data), "--out", str(out), "--only", "power", "states",
+            "--filters", "shared", "--formats", "png", "svg", "--bootstrap", "2", "--quiet"]  # fmt: skip
     assert command.main(argv) == 0
-    names = {"spectrum.png", "spectrum.svg", "states.png", "states.svg"}
+    names = {"power.png", "power.svg", "states.png", "states.svg"}
     assert {p.name for p in out.iterdir()} == names | {"figures.json"}
     numbers = json.loads((out / "figures.json").read_text())
     assert set(numbers["figures"]) == names and numbers["command"].startswith("python -m venom_hw.figures")
+    assert numbers["judgement"]["bound"]["mean"] > 10
     assert f"Written to {out}" in capsys.readouterr().out
-    bounds = line_bounds(held.pulses, estimate(shipped, held, bound=False, n_boot=2).table)
-    assert bounds.shape == (5,) and (bounds > 10).all()
 
 
 @pytest.mark.parametrize("argv, message", [

@@ -23,12 +23,12 @@ EPILOG = """\
 examples:
   python -m venom_hw.figures --model ptsi --data data/ptsi
   python -m venom_hw.figures --model runs/lab --data lab/PtSi --only power parity --formats pdf --out paper/figures
-  python -m venom_hw.figures --model inhf --data data/inhf --between data/inhf-between
+  python -m venom_hw.figures --model inhf --quantised inhf --data data/inhf --between data/inhf-between
 
-All estimators see the same pulses, those that the training held out, and are calibrated to energy on training pulses.
-Optimal filters: one shared template, and one template a line (which needs to be told the line). For a folder of
-python -m venom_hw.simulate the Cramer-Rao bound of the simulated detector is drawn too. The numbers behind the figures
-are written beside them, to figures.json.
+All estimators see the same pulses, those that the training held out, and are calibrated to energy on training pulses:
+the judgement of python -m venom_hw.evaluation, drawn for print. For a folder of python -m venom_hw.simulate the
+Cramer-Rao bound of the simulated detector is drawn too. The numbers behind the figures are written beside them, to
+figures.json.
 
 figures (for --only):
 """
@@ -42,34 +42,39 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--model", required=True, help="float checkpoint: file, folder of a run, or ptsi, inhf")
     p.add_argument("--data", type=Path, required=True, help="folder of pulses, one npz a wavelength")
+    p.add_argument("--quantised", help="folder of a quantised model or a shipped name: adds it")
     p.add_argument("--between", type=Path, help="folder of pulses at energies between the lines")
     p.add_argument("--out", type=Path, help="folder to write (default build/figures/<model>)")
     p.add_argument("--only", nargs="+", choices=FIGURES, metavar="FIGURE", help="some of the figures listed below")
     p.add_argument("--formats", nargs="+", default=["png", "pdf"], choices=("png", "pdf", "svg"), help="png pdf")
     p.add_argument("--pulses", type=int, help="at most so many held-out pulses of a line (default: all)")
     p.add_argument("--bootstrap", type=int, default=200, help="bootstrap resamples of R (default 200)")
+    p.add_argument(
+        "--filters", nargs="*", default=["shared", "per_wavelength", "iq"], metavar="KIND",
+        help="optimal filters: shared per_wavelength iq (default all)",
+    )  # fmt: skip
     p.add_argument("--no-bound", action="store_true", help="leave out the Cramer-Rao bound")
     p.add_argument("--threads", type=int, help="CPU threads (default: all)")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     return p
 
 
-def draw(wanted, checkpoint, held, found, inspection) -> dict:
+def draw(wanted, checkpoint, judged, report, inspection) -> dict:
     """Makers of the wanted figures by name; each returns a matplotlib Figure.
 
-    `found` and `inspection` may be None where no wanted figure needs them.
+    judged: the held-out PulseSet. `report` and `inspection` may be None where no wanted figure needs them.
     """
     from . import inside, parity, power, spectra
 
     makers = {
-        "spectra": lambda: spectra.line_spectra(found),
-        "spectrum": lambda: spectra.full_spectrum(found),
-        "power": lambda: power.power_by_wavelength(found),
-        "parity": lambda: parity.parity_and_residuals(found),
-        "residuals": lambda: parity.residual_histogram(found),
+        "spectra": lambda: spectra.line_spectra(report),
+        "spectrum": lambda: spectra.full_spectrum(report),
+        "power": lambda: power.power_by_wavelength(report),
+        "parity": lambda: parity.parity_and_residuals(report),
+        "residuals": lambda: parity.residual_histogram(report),
         "attention": lambda: inside.attention_over_time(inspection),
         "features": lambda: inside.feature_channels(inspection),
-        "states": lambda: inside.state_features(checkpoint, held.shown),
+        "states": lambda: inside.state_features(checkpoint, judged),
     }
     return {name: makers[name] for name in FIGURES if name in wanted}
 
@@ -81,12 +86,12 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from venom_hw.atomic import write_atomically
-    from venom_hw.detector import DataError
-    from venom_hw.model import CheckpointError, ModelError
+    from venom_hw.evaluation import evaluate_estimators
+    from venom_hw.evaluation.sample import load_sample
+    from venom_hw.model import ModelError
     from venom_hw.train.inspection import inspect_model
 
-    from .estimates import estimate
-    from .held_out import load_held_out, load_model
+    from .models import INPUT_ERRORS, load_model
     from .style import save_figure
 
     wanted = args.only or FIGURES
@@ -98,35 +103,36 @@ def main(argv: list[str] | None = None) -> int:
                 raise ModelError(f"--{name} {value}: expected {least} or more")
         if args.threads:
             torch.set_num_threads(args.threads)
-        path, checkpoint = load_model(args.model)
-        name = path.stem if path.stem != "model" else path.resolve().parent.name
+        name, checkpoint = load_model(args.model)
         out = args.out or Path("build") / "figures" / name
         with tqdm(total=1 + len(wanted), unit="figure", desc="pulses", disable=args.quiet) as bar:
-            held = load_held_out(checkpoint, args.data, args.pulses)
-            found = inspection = None
+            sample = load_sample(checkpoint, args.data, held_out_pulses=args.pulses)
+            report = inspection = None
             if set(wanted) & {"spectra", "spectrum", "power", "parity", "residuals"}:
-                found = estimate(
-                    checkpoint, held, between=args.between, bound=not args.no_bound and "power" in wanted,
-                    n_boot=args.bootstrap, progress=bar.set_description_str,
+                report = evaluate_estimators(
+                    checkpoint, sample.pulses, quantised=args.quantised, between=args.between, filters=args.filters,
+                    bound=not args.no_bound and "power" in wanted, n_boot=args.bootstrap,
+                    held_out_pulses=args.pulses, say=bar.set_description_str,
                 )  # fmt: skip
             if set(wanted) & {"attention", "features"}:
-                inspection = inspect_model(checkpoint, held.shown)
+                inspection = inspect_model(checkpoint, sample.judged)
             bar.update()
-            for figure, make in draw(wanted, checkpoint, held, found, inspection).items():
+            for figure, make in draw(wanted, checkpoint, sample.judged, report, inspection).items():
                 bar.set_description_str(figure)
                 drawn = make()
                 written += [save_figure(drawn, out / f"{figure}.{suffix}") for suffix in args.formats]
                 bar.update()
-    except (DataError, ModelError, CheckpointError, OSError, ValueError) as error:
+    except INPUT_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     numbers = {
         "command": command, "model": name, "data": args.data.name, "figures": [p.name for p in written],
-        "window": dict(checkpoint.window), "pulses": len(held.val_idx),
-    } | ({} if found is None else found.to_dict())  # fmt: skip
+        "window": dict(checkpoint.window), "pulses": len(sample.held_out),
+    } | ({} if report is None else {"judgement": report.to_dict()})  # fmt: skip
     write_atomically(out / "figures.json", json.dumps(numbers, indent=1) + "\n")
-    if found is not None:
-        print(found.table)
+    if report is not None:
+        print(report.tables["kde"])
+        print("\n".join(f"note: {text}" for text in report.warnings()))
     print(f"Written to {out}: {', '.join(sorted(p.name for p in written))}, figures.json")
     return 0
 

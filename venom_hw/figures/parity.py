@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from .estimates import Estimates
-from .style import PAGE, estimator_colours, styled_figure
+from venom_hw.evaluation import EstimatorReport
+
+from .style import COLUMN, PAGE, estimator_colours, shown_estimators, styled_figure
 
 
-def parity_and_residuals(found: Estimates):
+def parity_and_residuals(report: EstimatorReport):
     """Above: estimated against true energy (medians, central 95 % of the pulses). Below: residuals in meV by line, the
     box holding the central 50 %, whiskers 95 %, with the bias of the median as dots."""
-    colour = estimator_colours(found.names)
-    energies = found.table.energies
+    names = shown_estimators(report)
+    colour, energies = estimator_colours(names), report.tables["kde"].energies
     order = np.argsort(energies)
     with styled_figure(PAGE, 4.2) as figure:
-        grid = figure.subplots(2, len(found.names), sharex="col", sharey="row", squeeze=False,
+        grid = figure.subplots(2, len(names), sharex="col", sharey="row", squeeze=False,
                                gridspec_kw={"height_ratios": [1.5, 1]})  # fmt: skip
-        for (upper, lower), name in zip(grid.T, found.names, strict=True):
-            groups = [found.values[name][found.energies == e] for e in energies[order]]
+        for (upper, lower), name in zip(grid.T, names, strict=True):
+            groups = [report.estimates[name][report.energies == e] for e in energies[order]]
             cut = np.array([np.nanpercentile(g, [2.5, 25, 50, 75, 97.5]) for g in groups]).T
             x = energies[order]
             upper.plot(x, x, color="0.6", lw=0.7, zorder=0)
@@ -35,16 +36,17 @@ def parity_and_residuals(found: Estimates):
         return figure
 
 
-def residual_histogram(found: Estimates):
+def residual_histogram(report: EstimatorReport):
     """Residuals of all lines in units of each line's central width, against the normal curve: tails show here."""
-    colour = estimator_colours(found.names)
+    names = shown_estimators(report)
+    colour, energies = estimator_colours(names), report.tables["kde"].energies
     grid = np.linspace(-6, 6, 97)
-    with styled_figure(3.4, 2.4) as figure:
+    with styled_figure(COLUMN, 2.4) as figure:
         axes = figure.subplots()
-        for name in found.names:
+        for name in names:
             scaled = []
-            for energy in found.table.energies:
-                group = found.values[name][found.energies == energy]
+            for energy in energies:
+                group = report.estimates[name][report.energies == energy]
                 low, middle, high = np.nanpercentile(group, [15.87, 50, 84.13])
                 scaled.append((group - middle) / max((high - low) / 2, 1e-12))
             axes.hist(np.clip(np.concatenate(scaled), -6, 6), grid, histtype="step", density=True, color=colour[name],

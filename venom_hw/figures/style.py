@@ -49,9 +49,17 @@ def colours(count: int) -> list:
     return [colormaps["turbo"](x) for x in np.linspace(0.05, 0.95, count)]
 
 
-ESTIMATOR_COLOURS = ("#0b6e99", "#c1440e", "#5b8c3e", "#7a5195", "#b8860b", "#444444", "#d45087", "#2f4b7c")
+def shown_estimators(report) -> list[str]:
+    """Estimators of an EstimatorReport that a figure draws: all but the golden integers where they are those of the
+    quantised network, which they would hide."""
+    from venom_hw.evaluation.estimators import GOLDEN
+
+    same = report.integers is not None and report.integers["differ"] == 0
+    return [name for name in report.names if not (same and name == GOLDEN)]
 
 
 def estimator_colours(names) -> dict[str, str]:
-    """The same colour for the same place in the list, in all figures."""
-    return {name: ESTIMATOR_COLOURS[k % len(ESTIMATOR_COLOURS)] for k, name in enumerate(names)}
+    """The same colour for an estimator as in the reports of python -m venom_hw.evaluation."""
+    from venom_hw.evaluation.plot import STYLE as REPORT_STYLE
+
+    return {name: REPORT_STYLE.get(name, ("0.5", "."))[0] for name in names}
