@@ -287,9 +287,10 @@ def _table(c: Context) -> list[str]:
 def _requantise(c: Context) -> list[str]:
     (x,) = c.args()
     only_zero = c.node.type.limits(Overflow(c.node.attrs["overflow"])) == (0, 0)
-    if c.all_fixed((x,)) and not only_zero:  # AP_SAT_SYM lets -1 through in one signed bit
-        return c.assign(x.fixed)
     drop = np.asarray(x.type.frac) - np.asarray(c.node.type.frac)
+    # AP_SAT_SYM lets -1 through in one signed bit, AP_RND_CONV reads past a word whose bits are all dropped and more
+    if c.all_fixed((x,)) and not only_zero and int(drop.max()) <= x.type.width:
+        return c.assign(x.fixed)
     amount = c.printer.constant_by_element(
         c.node, "drop", drop, c.node.shape, c.index, "fraction bits to drop"
     )
