@@ -182,6 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     from venom_hw.evaluation.sample import load_sample
     from venom_hw.figures.models import INPUT_ERRORS, load_model
     from venom_hw.model import ModelError
+    from venom_hw.model.inference import on_chosen_backend
 
     command = shlex.join(["python", "-m", "venom_hw.distribution", *argv])
     try:
@@ -193,10 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         backend = choose_backend()
         name, checkpoint = load_model(args.model)
         sample = load_sample(checkpoint, args.data, held_out_pulses=args.pulses)
-        if backend == "mlx":
-            from venom_hw.model.mlx_network import from_torch
-
-            checkpoint = from_torch(checkpoint)
+        checkpoint = on_chosen_backend(checkpoint)
         with tqdm(total=len(sample.held_out), unit="pulse", desc="both executions", disable=args.quiet) as bar:
             found = measure_distribution(checkpoint, sample, n_boot=args.bootstrap, progress=bar.update)
     except (BackendError, *INPUT_ERRORS) as error:

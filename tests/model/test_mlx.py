@@ -1,11 +1,16 @@
 """The MLX network against the PyTorch one: the same numbers from the same weights, both executions."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from venom_hw.backend import BackendError
 from venom_hw.flow.model_files import PRETRAINED
 from venom_hw.model import CheckpointError, MKIDEnergySSM, ModelError, load_checkpoint
+from venom_hw.model.inference import on_chosen_backend
 
 mx = pytest.importorskip("mlx.core", reason="MLX is not installed (pip install 'venom-hw[mlx]')")
 from venom_hw.model import mlx_network, mlx_scan  # noqa: E402  (needs MLX)
@@ -136,6 +141,27 @@ def test_legacy_weights_load(tmp_path):
     np.testing.assert_allclose(numbers(twin(mx.array(x))), wanted, atol=2e-5)
     report = mlx_network.load_weights(mlx_network.MKIDEnergySSM(), path)
     assert any("folded into dt_proj" in line for line in report.folded)
+
+
+def test_the_environment_chooses(monkeypatch):
+    checkpoint = load_checkpoint(PRETRAINED / "ptsi.safetensors")
+    counts = np.zeros((3, 126, 2), np.int16)
+    monkeypatch.setenv("VENOM_BACKEND", "torch")
+    assert on_chosen_backend(checkpoint) is checkpoint
+    monkeypatch.setenv("VENOM_BACKEND", "mlx")
+    twin = on_chosen_backend(checkpoint)
+    assert isinstance(twin, mlx_network.MlxCheckpoint) and isinstance(twin, type(checkpoint))
+    np.testing.assert_allclose(twin.predict(counts)[0], checkpoint.predict(counts)[0], rtol=1e-5)
+    monkeypatch.setenv("VENOM_BACKEND", "jax")
+    with pytest.raises(BackendError, match="VENOM_BACKEND = 'jax'"):
+        on_chosen_backend(checkpoint)
+
+
+def test_without_mlx_the_import_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlx.core", None)
+    monkeypatch.delitem(sys.modules, "venom_hw.model.mlx_network")
+    with pytest.raises(ModelError, match=r"pip install 'venom-hw\[mlx\]', or VENOM_BACKEND=torch"):
+        importlib.import_module("venom_hw.model.mlx_network")
 
 
 @pytest.mark.parametrize("call, message", [

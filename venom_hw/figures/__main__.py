@@ -86,9 +86,11 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from venom_hw.atomic import write_atomically
+    from venom_hw.backend import BackendError
     from venom_hw.evaluation import evaluate_estimators
     from venom_hw.evaluation.sample import load_sample
     from venom_hw.model import ModelError
+    from venom_hw.model.inference import on_chosen_backend
     from venom_hw.train.inspection import inspect_model
 
     from .models import INPUT_ERRORS, load_model
@@ -110,8 +112,8 @@ def main(argv: list[str] | None = None) -> int:
             report = inspection = None
             if set(wanted) & {"spectra", "spectrum", "power", "parity", "residuals"}:
                 report = evaluate_estimators(
-                    checkpoint, sample.pulses, quantised=args.quantised, between=args.between, filters=args.filters,
-                    bound=not args.no_bound and "power" in wanted, n_boot=args.bootstrap,
+                    on_chosen_backend(checkpoint), sample.pulses, quantised=args.quantised, between=args.between,
+                    filters=args.filters, bound=not args.no_bound and "power" in wanted, n_boot=args.bootstrap,
                     held_out_pulses=args.pulses, say=bar.set_description_str,
                 )  # fmt: skip
             if set(wanted) & {"attention", "features"}:
@@ -122,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
                 drawn = make()
                 written += [save_figure(drawn, out / f"{figure}.{suffix}") for suffix in args.formats]
                 bar.update()
-    except INPUT_ERRORS as error:
+    except (BackendError, *INPUT_ERRORS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     numbers = {

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import network
 from .block import NORM_EPS
+from .checkpoint import VenomCheckpoint
 from .checkpoint import load_checkpoint as load_torch_checkpoint
 from .errors import ModelError
 from .weights import WeightsReport
@@ -219,14 +219,10 @@ def copy_weights(source: network.MKIDEnergySSM, target: MKIDEnergySSM) -> MKIDEn
 
 
 @dataclass
-class MlxCheckpoint:
-    """A trained model on MLX; the fields and `predict` of `venom_hw.model.VenomCheckpoint`."""
+class MlxCheckpoint(VenomCheckpoint):
+    """A trained model on MLX, for whatever takes a `VenomCheckpoint` and asks it to `predict`."""
 
     model: MKIDEnergySSM
-    window: dict[str, Any]
-    normalisation: dict[str, Any]
-    training: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
 
     def standardise(self, counts) -> mx.array:
         """Counts (N, L, 2), any number type -> the network's input."""
@@ -252,7 +248,7 @@ class MlxCheckpoint:
         return offset + scale * mu, logvar + 2 * math.log(scale)
 
 
-def from_torch(checkpoint) -> MlxCheckpoint:
+def from_torch(checkpoint: VenomCheckpoint) -> MlxCheckpoint:
     """The MLX twin of a `VenomCheckpoint`."""
     model = copy_weights(checkpoint.model, MKIDEnergySSM(**checkpoint.model.config))
     return MlxCheckpoint(
