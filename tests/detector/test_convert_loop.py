@@ -149,6 +149,21 @@ def test_several_loops_one_pulse_and_none(tmp_path):
         convert_loop(none, tmp_path / "out2")
 
 
+@pytest.mark.parametrize("change", [
+    {"_mask": 3}, {"_mask": np.ones(5, bool)}, {"_i_trace": "nothing"}, {"_i_trace": np.zeros(40)},
+    {"_npz": 7, "_i_trace": "_i_trace"}, {"_data": 5}, {"_responses": "none"},
+    {"_spectrum": {"fwhm": "wide", "calibrated": True}}])
+def test_forged_attributes_are_data_errors(tmp_path, change):
+    with fake_package() as classes:
+        i, q = lab_traces(40, 900, 0)
+        data = {"i_trace": i, "q_trace": q, "sample_rate": 1e6, "energies": (1.3,), "metadata": None}
+        attributes = {"_data": data, "_mask": None, "_i_trace": None, "_q_trace": None} | change
+        loop = build(classes["Loop"], pulses=[build(classes["Pulse"], **attributes)], _data=None)
+        (tmp_path / "l.p").write_bytes(pickle.dumps(loop))
+    with pytest.raises(DataError, match="l.p, pulse set 0"):
+        convert_loop(tmp_path / "l.p", tmp_path / "out")
+
+
 def test_object_npz_reads_plain_and_object_arrays(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.arange(3), b=np.array({"x": [1]}, object), c=np.array([1, "z"], object))
     file = ObjectNpz(tmp_path / "a.npz")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from venom_hw.detector import DataError, load_mkid_data, load_pulse_set
-from venom_hw.detector.folder import write_line
+from venom_hw.detector.folder import write_line, write_metadata
 from venom_hw.detector.label_jitter import jittered_energies
 
 from .conftest import user_arrays
@@ -35,6 +35,15 @@ def test_published_sets_load_as_their_readme_says(published, monkeypatch):
             load_pulse_set(other)
     finally:
         other.rename(published)
+
+
+def test_stored_resolving_powers_find_their_lines(tmp_path):
+    for k, name in enumerate(("405.9nm", "813.7nm", "814.9nm")):
+        write_line(tmp_path / f"{name}.npz", **user_arrays(n=30, seed=k, height=2.0 - 0.2 * k))
+    write_metadata(tmp_path, {"sample_rate_hz": 2e6, "opt_filt_R": {"406": 30, "814": 20.5, "254nm": 1}})
+    assert load_pulse_set(tmp_path, peak_sigma=0).opt_R == {"405.9nm": 30.0, "813.7nm": 20.5}
+    write_metadata(tmp_path, {"sample_rate_hz": 2e6, "opt_filt_R": {}})
+    assert load_pulse_set(tmp_path, peak_sigma=0).opt_R == {}
 
 
 def test_jitter_has_the_width_asked_for_and_leaves_the_rest_alone(published):

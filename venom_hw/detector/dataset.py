@@ -18,6 +18,7 @@ from .window import Window, window_length
 MAX_NOISE = 2000        # noise windows kept in a PulseSet
 MAX_CLIPPED = 1e-3      # share of samples that may saturate int16
 BATCH = 1000            # traces filtered at a time
+NAME_ROUNDING_NM = 0.5  # a wavelength written as a whole number is off by this at most
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,17 @@ def _stored_resolving_power(folder: Path, metadata: dict, labels: list[str]) -> 
     if stored is None:
         return None
     try:
-        values = {line_label(float(str(key).lower().removesuffix("nm"))): float(value) for key, value in stored.items()}
+        values = {float(str(key).lower().removesuffix("nm")): float(value) for key, value in stored.items()}
     except (AttributeError, TypeError, ValueError):
         raise DataError(folder / "metadata.json", "opt_filt_R", f"{stored!r}"[:80],
                         'an object {"808nm": R, ...}') from None
-    return {label: values[label] for label in labels if label in values}
+    found = {}
+    for label in labels:  # 814 stands for the 813.7nm line, where a file rounds its names
+        wavelength = float(label.removesuffix("nm"))
+        key = min(values, key=lambda known: abs(known - wavelength), default=np.inf)  # noqa: B023
+        if abs(key - wavelength) <= NAME_ROUNDING_NM:
+            found[label] = values[key]
+    return found
 
 
 def normalisation(pulses: PulseSet, index=None) -> dict:

@@ -6,6 +6,7 @@ is looked for by its bare name in the pickle's own folder.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -34,6 +35,17 @@ class LabLine:
     wavelength_nm: float | None
     sample_rate_hz: float | None
     filter_r: float | None
+
+
+@contextmanager
+def _as_written(source):
+    """Whatever a forged or foreign file leads to becomes a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (PieceError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        raise DataError(source, None, f"is not as mkidcalculator writes it ({error})", "an unchanged file") from error
 
 
 def find_loops(root) -> list[StandIn]:
@@ -65,7 +77,8 @@ def read_loops(path, placeholders=()) -> list[StandIn]:
         raise DataError(path, None, f"cannot be read ({error.strerror})", "a pickle of mkidcalculator") from error
     if isinstance(root, StandIn) and root.name.endswith(".Pulse"):
         return [StandIn("mkidcalculator.io.loop.Loop", state={"pulses": [root]})]
-    loops = find_loops(root)
+    with _as_written(path):
+        loops = find_loops(root)
     if not loops:
         raise DataError(path, None, f"no Loop with pulses in it (it holds {root!r:.80})",
                         "a Loop, Resonator or Sweep with pulse data")
@@ -195,7 +208,7 @@ def read_lab_line(pulse: StandIn, folder, source="pulse") -> LabLine:
     """Everything of one Pulse that a data folder needs. Raises DataError, UnsafePickle."""
     folder = Path(folder)
     data = _Data(pulse, folder, source)
-    try:
+    with _as_written(source):
         i, q = _traces(pulse, data, folder, source)
         mask = _one_a_pulse(pulse, "_mask", len(i), source)
         responses = _one_a_pulse(pulse, "_responses", len(i), source)
@@ -206,8 +219,6 @@ def read_lab_line(pulse: StandIn, folder, source="pulse") -> LabLine:
         filter_r = float(wavelength_of(wavelength) / fwhm) if known else None
         return LabLine(i, q, np.ones(len(i), bool) if mask is None else mask.astype(bool), responses, wavelength,
                        data.sample_rate(), filter_r)
-    except (PieceError, TypeError, AttributeError) as error:
-        raise DataError(source, None, f"is not as mkidcalculator writes it ({error})", "an unchanged pickle") from error
 
 
 def read_lab_noise(loop: StandIn, folder, source="noise") -> tuple[np.ndarray, np.ndarray] | None:
@@ -215,14 +226,16 @@ def read_lab_noise(loop: StandIn, folder, source="noise") -> tuple[np.ndarray, n
     noise = loop.get("noise") or []
     if not noise:
         return None
-    i, q = _Data(noise[0], Path(folder), source).traces("noise")
-    return i.reshape(-1, i.shape[-1]), q.reshape(-1, q.shape[-1])
+    with _as_written(source):
+        i, q = _Data(noise[0], Path(folder), source).traces("noise")
+        return i.reshape(-1, i.shape[-1]), q.reshape(-1, q.shape[-1])
 
 
 def read_lab_sweep(loop: StandIn, folder, source="sweep") -> tuple[np.ndarray, np.ndarray] | None:
     """(f, z) of the Loop's frequency sweep; None where there is none."""
     data = _Data(loop, Path(folder), source)
-    if isinstance(data.data, dict):
-        f, z = plain(data.data.get("f")), plain(data.data.get("z"))
-        return None if f is None or z is None else (f, z)
-    return None if data.file() is None else (data.read("freqs"), data.read("z"))
+    with _as_written(source):
+        if isinstance(data.data, dict):
+            f, z = plain(data.data.get("f")), plain(data.data.get("z"))
+            return None if f is None or z is None else (f, z)
+        return None if data.file() is None else (data.read("freqs"), data.read("z"))
