@@ -24,9 +24,14 @@ ARROWS = {
     "synthesis": {"datapath", "codegen", "boards"},
     "tradeoff": {"quantize", "flow", "interchange", "datapath"},
     "flow": {"model", "detector", "interchange", "datapath", "codegen", "boards"},
+    "evaluation": {"model", "detector", "train", "quantize", "interchange", "datapath", "flow"},
+    "figures": {"model", "detector", "train", "quantize", "interchange", "datapath", "flow", "evaluation"},
+    "cluster": set(),
+    "train_array": {"model", "detector", "train", "cluster"},
+    "sweep": {"model", "detector", "train", "cluster"},
 }
 # Small modules without imports of the project, open to every room.
-NEUTRAL = {"atomic", "compiled"}
+NEUTRAL = {"atomic", "backend", "compiled"}
 # And what the lower rooms must not know at all.
 FOREIGN = {
     "datapath": {"torch", "onnx", "qonnx", "brevitas", "jinja2", "scipy"},
@@ -36,6 +41,7 @@ FOREIGN = {
     "interchange": {"jinja2"},
     "synthesis": {"torch", "onnx", "qonnx", "brevitas"},
     "tradeoff": {"torch", "onnx", "qonnx", "brevitas", "jinja2"},
+    "cluster": {"torch", "onnx", "qonnx", "brevitas", "jinja2"},
 }
 
 
