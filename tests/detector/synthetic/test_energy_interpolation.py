@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
@@ -50,6 +50,7 @@ def test_covariances_at_the_lines_are_the_lines_own(lines):
         np.testing.assert_allclose(path.covariance(energy), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_covariances_are_positive_definite_at_every_energy(seed):
     path = CholeskyPath(LINES, random_factors(seed))
@@ -58,6 +59,19 @@ def test_covariances_are_positive_definite_at_every_energy(seed):
         factor = path.factor(energy)
         assert np.diag(factor).min() >= least * (1 - 1e-9)  # shape-preserving: never below the lines' own
         np.linalg.cholesky(path.covariance(energy) + 1e-12 * np.eye(6))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6))
+def test_factors_keep_between_those_of_the_neighbouring_lines(seed):
+    factors = random_factors(seed)
+    path = CholeskyPath(LINES, factors)
+    for number in range(len(LINES) - 1):
+        low, high = np.sort(factors[number:number + 2], axis=0)
+        slack = 1e-9 * np.abs(factors).max()
+        for energy in np.geomspace(LINES[number], LINES[number + 1], 7):
+            factor = path.factor(energy)
+            assert (factor >= low - slack).all() and (factor <= high + slack).all()
 
 
 def test_interpolating_the_covariances_themselves_would_not_stay_positive():

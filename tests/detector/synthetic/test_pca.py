@@ -76,6 +76,17 @@ def test_noise_is_orthogonal_to_the_components(generator):
     assert np.abs(apart @ quiet.basis).max() < 0.02 and apart.std() > 30
 
 
+@pytest.mark.parametrize("energy, powers", [
+    (ENERGIES[2] ** 0.7 * ENERGIES[3] ** 0.3, 0.7 * 9 + 0.3 * 16),  # three tenths of the way from line 2 to line 3
+    (ENERGIES[0] / 1.04, 1), (ENERGIES[1], 4), (ENERGIES[-1] * 1.04, 36)])
+def test_noise_between_two_lines_has_the_mean_power_of_theirs(generator, energy, powers):
+    scale = np.arange(1, 7)[:, None, None, None]
+    graded = dataclasses.replace(generator, residual_roots=scale * generator.residual_roots[:1])
+    plain = dataclasses.replace(generator, residual_roots=np.ones((6, 1, 1, 1)) * generator.residual_roots[:1])
+    graded, plain = (g.residuals(at(g, energy, 4000), np.full(4000, energy)).var() for g in (graded, plain))
+    assert abs(graded / plain / powers - 1) < 0.05
+
+
 def test_between_the_lines_pulses_are_the_detectors(generator, known):
     for energy in (1.02, 1.38, 2.2):
         made, real = at(generator, energy), flat(known.pulses(np.full(N, energy), np.random.default_rng(9)))
