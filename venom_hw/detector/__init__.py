@@ -1,5 +1,6 @@
 """MKID physics and data: simulator, folder loader, optimal filter, resolving power."""
 
+from .cramer_rao import EnergyBound, energy_bound, line_bounds, resolving_power_bound
 from .dataset import PulseSet, load_pulse_set, normalisation, stratified_split
 from .errors import DataError
 from .filter_baseline import FilterBaseline, fit_filter_baseline
@@ -14,9 +15,10 @@ from .wavelength import photon_energy
 from .window import Window
 
 __all__ = [
-    "PRESETS", "DataError", "DetectorPreset", "FilterBaseline", "Interval", "PulseSet", "RealPulses",
-    "ResolvingPowerTable", "Window", "compute_resolving_power", "filter_resolving_power", "find_preset",
-    "fit_filter_baseline", "gaussian_resolving_power", "generate_folder", "load_mkid_data", "load_pulse_set",
-    "load_real_ptsi", "normalisation", "photon_energy", "preset_of", "resolving_power_table",
-    "scatter_pixels", "stratified_split", "summarize_resolving_power",
+    "PRESETS", "DataError", "DetectorPreset", "EnergyBound", "FilterBaseline", "Interval", "PulseSet",
+    "RealPulses", "ResolvingPowerTable", "Window", "compute_resolving_power", "energy_bound",
+    "filter_resolving_power", "find_preset", "fit_filter_baseline", "gaussian_resolving_power", "generate_folder",
+    "line_bounds", "load_mkid_data", "load_pulse_set", "load_real_ptsi", "normalisation", "photon_energy",
+    "preset_of", "resolving_power_bound", "resolving_power_table", "scatter_pixels", "stratified_split",
+    "summarize_resolving_power",
 ]

@@ -58,11 +58,11 @@ class OptimalFilter:
         traces = np.atleast_2d(traces)
         if traces.shape[-1] != len(self.template):
             raise ValueError(f"traces of {traces.shape[-1]} samples: expected {len(self.template)}, as the template")
-        parts = [_parabola(self.correlate(traces[k:k + batch])) for k in range(0, len(traces), batch)]
+        parts = [parabola(self.correlate(traces[k:k + batch])) for k in range(0, len(traces), batch)]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def _parabola(wave):
+def parabola(wave):
     """Height and place of the maximum through three points about the largest one; place relative to lag 0."""
     peak = 1 + np.argmax(wave[:, 1:-1], axis=1)
     rows = np.arange(len(wave))
