@@ -132,6 +132,21 @@ def test_differences_are_paired():
     assert difference.low > 0.8 and difference.high - difference.low < 0.5 * (alone.high - alone.low)
 
 
+def test_inner_lines():
+    true, ids, pred = lines(10)
+    pred[ids == 3] += 0.1 * (pred[ids == 3] - true[ids == 3]) * 30  # the highest energy is blurred
+    estimates = {"a": pred, "b": true + 0.5 * (pred - true)}
+    table = resolving_power_table(estimates, true, ids, list("abcd"), metric="gaussian", n_boot=20)
+    np.testing.assert_array_equal(table.inner(), [False, True, True, False])
+    assert table.mean("a", inner=True).value == table.value["a"][1:3].mean()
+    assert table.mean("a").value == table.value["a"].mean() < table.mean("a", inner=True).value
+    assert table.difference("b", "a", inner=True).value == pytest.approx(table.value["a"][1:3].mean())
+    assert table.relative_difference("b", "a", inner=True).low == pytest.approx(1)
+    assert table.to_dict()["estimators"]["a"]["mean_inner"] == table.mean("a", inner=True).to_dict()
+    two = resolving_power_table({"a": pred[ids < 2]}, true[ids < 2], ids[ids < 2], list("ab"), n_boot=2)
+    assert two.inner().all()
+
+
 def test_table_prints_serialises_and_repeats():
     true, ids, pred = lines(10, 100)
     table, again = (resolving_power_table({"OF": pred}, true, ids, list("abcd"), n_boot=10) for _ in range(2))

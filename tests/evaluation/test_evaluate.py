@@ -107,6 +107,15 @@ def test_windows_that_end_early_are_left_out_and_said(known_model):
     assert sample.notes == ["7 of 400 windows end early and were left out."]
 
 
+def test_all_kinds_of_filter(known_model):
+    report = evaluate_estimators(known_model, known_pulses(20.0, 400), n_boot=5)
+    assert report.names == [*FILTERS.values(), FLOAT]
+    for name in report.names:  # the pulse is the same but for its height: they all find it
+        assert abs(report.tables["gaussian"].mean(name).value / 20 - 1) < 0.1
+    with pytest.raises(EvaluationError, match="no noise windows"):
+        evaluate_estimators(known_model, dataclasses.replace(known_pulses(20.0, 100), noise=None), **QUICK)
+
+
 def test_what_cannot_be_judged_is_refused(known_model):
     with pytest.raises(EvaluationError, match="filter 'wiener': expected one of shared"):
         evaluate_estimators(known_model, known_pulses(20.0, 100), filters=["wiener"])
@@ -140,7 +149,7 @@ def test_bound_of_a_simulated_folder(known_model):
     simulated = dataclasses.replace(pulses, source={"simulated": True, "parameters": parameters})
     assert simulated_preset(simulated) == preset
     old = {k: v for k, v in parameters.items() if k != "tau_s"}
-    assert simulated_preset(dataclasses.replace(pulses, source={"parameters": old})) is None
+    assert simulated_preset(dataclasses.replace(pulses, source={"simulated": True, "parameters": old})) is None
     report = evaluate_estimators(known_model, simulated, **QUICK)
     assert report.bound[0] == resolving_power_bound(preset, photon_energy(preset.wavelengths_nm[0]), pulses.window)
     assert BOUND in text_report(report) and BOUND in report_markdown(report.to_dict())
@@ -171,7 +180,8 @@ def test_files_and_tables(tmp_path, known_model):
     assert "on none of which the float model was trained" in markdown and "1200nm" in markdown
     head = headline_markdown({"one": stored, "two": stored})
     rows = head.splitlines()
-    assert rows[0].count("4 lines, windows of 32 at 500 kHz") == 2 and len(rows) == 2 + len(report.names)
+    assert rows[0].count("4 lines, windows of 32 at 500 kHz | its 2 inner lines") == 2
+    assert len(rows) == 2 + len(report.names)
     assert len({row.count("|") for row in rows}) == 1
 
 

@@ -72,14 +72,11 @@ def filter_estimators(sample: Sample, kinds: Sequence[str]) -> list[Estimator]:
     for kind in kinds:
         if kind not in FILTERS:
             raise EvaluationError(f"filter {kind!r}: expected one of {', '.join(FILTERS)}")
-        import inspect
-        if "kind" in inspect.signature(fit_filter_baseline).parameters:
+        try:
             baseline = fit_filter_baseline(sample.pulses, sample.train, kind=kind)
-        elif kind == "iq":
-            continue
-        else:
-            baseline = fit_filter_baseline(sample.pulses, sample.train, kind == "per_wavelength")
-        found.append(Estimator(FILTERS[kind], baseline.predict, needs_line=kind == "per_wavelength"))
+        except ValueError as error:
+            raise EvaluationError(f"{FILTERS[kind]}: {error}") from error
+        found.append(Estimator(FILTERS[kind], baseline.predict, needs_line=baseline.needs_lines))
     return found
 
 

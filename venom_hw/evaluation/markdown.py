@@ -19,23 +19,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def headline_markdown(reports: dict[str, dict]) -> str:
-    """Mean R (adaptive kernel density) over the lines: a row for each estimator, a column for each judgement
-    {title: report as read_report gives it}."""
-    names = []
-    for report in reports.values():
-        names += [n for n in report["tables"]["kde"]["estimators"] if n not in names]
+    """Mean R (adaptive kernel density) over all lines and over the inner ones: a row for each estimator, two columns
+    for each judgement {title: report as read_report gives it}."""
+    names, titles = [], []
+    for title, report in reports.items():
+        kde, window = report["tables"]["kde"], report["provenance"]["window"]
+        names += [n for n in kde["estimators"] if n not in names]
+        count = len(kde["labels"])
+        titles += [f"`{title}`, {count} lines, windows of {window['length']} at {window['rate_hz'] / 1e3:g} kHz",
+                   f"its {count - 2} inner lines"]
     rows = []
     for name in names:
         cells = [r["tables"]["kde"]["estimators"].get(name) for r in reports.values()]
-        rows.append([name, *("" if c is None else interval(c["mean"]) for c in cells)])
+        rows.append([name, *(interval(c[m]) if c else "" for c in cells for m in ("mean", "mean_inner"))])
     bounds = [r.get("bound") for r in reports.values()]
     if any(bounds):
-        rows.append([BOUND, *("" if b is None else f"{b['mean']:.1f}" for b in bounds)])
-    titles = []
-    for title, report in reports.items():
-        energies = len(report["tables"]["kde"]["labels"])
-        window = report["provenance"]["window"]
-        titles.append(f"`{title}`, {energies} lines, windows of {window['length']} at {window['rate_hz'] / 1e3:g} kHz")
+        rows.append([BOUND, *(f"{b[m]:.1f}" if b else "" for b in bounds for m in ("mean", "mean_inner"))])
     return _table(["mean R = E / FWHM", *titles], rows)
 
 
@@ -53,16 +52,18 @@ def report_markdown(report: dict) -> str:
     parts += [f"> {warning}" for warning in report["warnings"]]
     rows = [
         [name, interval(e["mean"]), interval(scott["estimators"][name]["mean"]),
-         interval(gauss["estimators"][name]["mean"]),
+         interval(gauss["estimators"][name]["mean"]), interval(e["mean_inner"]),
          f"{1e3 * max(e['bias_eV'].values(), key=abs):+.1f}"]
         for name, e in kde["estimators"].items()
     ]
     if "bound" in report:
-        mean = report["bound"]["mean"]
-        rows.append([BOUND, f"{mean:.1f}", f"{mean:.1f}", f"{mean:.1f}", "0"])
+        mean, inner = f"{report['bound']['mean']:.1f}", f"{report['bound']['mean_inner']:.1f}"
+        rows.append([BOUND, mean, mean, mean, inner, ""])
     parts.append("Mean R over the lines: E / FWHM of the locally adaptive kernel density (the headline), of a kernel "
-                 "of Scott's bandwidth, and E / (2.355 rms error).")
-    parts.append(_table(["estimator", "R adaptive", "R Scott", "R Gaussian", "largest bias, meV"], rows))
+                 "of Scott's bandwidth, and E / (2.355 rms error). Inner lines: without the two outermost, where the "
+                 "end of the training energies flatters a network.")
+    head = ["estimator", "R adaptive", "R Scott", "R Gaussian", "R adaptive, inner lines", "largest bias, meV"]
+    parts.append(_table(head, rows))
     rows = [
         [f"{d['of']} - {d['from']}", interval(d["kde"]["absolute"], 2, sign=True),
          interval(d["kde"]["relative"], 1, 100, True), interval(d["gaussian"]["relative"], 2, 100, True)]

@@ -102,7 +102,8 @@ class EstimatorReport:
             "tables": {m: t.to_dict() for m, t in self.tables.items()},
             "differences": [
                 {"of": a, "from": b}
-                | {m: {"absolute": t.difference(a, b).to_dict(), "relative": t.relative_difference(a, b).to_dict()}
+                | {m: {"absolute": t.difference(a, b).to_dict(), "relative": t.relative_difference(a, b).to_dict(),
+                       "absolute_inner": t.difference(a, b, inner=True).to_dict()}
                    for m, t in self.tables.items()}
                 for a, b in self.pairs()
             ],
@@ -113,7 +114,7 @@ class EstimatorReport:
         }
         if self.bound is not None:
             out["bound"] = {"lines": dict(zip(kde.labels, map(float, self.bound), strict=True)),
-                            "mean": float(self.bound.mean())}
+                            "mean": float(self.bound.mean()), "mean_inner": float(self.bound[kde.inner()].mean())}
         if self.between is not None:
             out["between"] = {"tables": {m: t.to_dict() for m, t in self.between.items()}}
             if self.between_bound is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from venom_hw.detector import DetectorPreset, PulseSet, Window, load_pulse_set, stratified_split
+from venom_hw.detector import DataError, DetectorPreset, PulseSet, Window, load_pulse_set, stratified_split
+from venom_hw.detector.presets import preset_of
 from venom_hw.model import VenomCheckpoint
 
 from .errors import EvaluationError
@@ -103,14 +104,9 @@ def notes_on(model: VenomCheckpoint, pulses: PulseSet) -> list[str]:
 
 
 def simulated_preset(pulses: PulseSet) -> DetectorPreset | None:
-    """The detector that a simulated folder describes in metadata.json; None for measured pulses or a description of
-    another version of the simulator."""
-    stored = (pulses.source or {}).get("parameters")
-    if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(DetectorPreset)}:
+    """The detector that a simulated folder describes in metadata.json; None for measured pulses or a description that
+    this version of the simulator cannot read."""
+    try:
+        return preset_of(pulses.source)
+    except DataError:
         return None
-    return DetectorPreset(**{name: _frozen(value) for name, value in stored.items()})
-
-
-def _frozen(value):
-    """JSON lists as the tuples they were."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
