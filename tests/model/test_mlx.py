@@ -74,7 +74,7 @@ def test_padding_is_not_read(path):
 
 @pytest.mark.parametrize("name", ["ptsi", "inhf"])
 def test_shipped_checkpoints_agree_in_float32(name):
-    """To a hundredth of the smallest sigma, in eV; both executions on both frameworks, pulse-like windows."""
+    """To 0.2 % of each pulse's sigma, both executions, pulse-like windows (on simulated pulses measured: 0.013 %)."""
     path = PRETRAINED / f"{name}.safetensors"
     reference, twin = load_checkpoint(path), mlx_network.load_checkpoint(path)
     assert twin.model.parameter_count() == reference.model.parameter_count()
@@ -94,7 +94,7 @@ def test_shipped_checkpoints_agree_in_float32(name):
     for recurrent in (False, True):
         e, v = twin.predict(counts, recurrent=recurrent, lengths=lengths, batch=16)
         assert e.dtype == v.dtype == np.float64
-        assert (np.abs(e - energy) < 0.01 * sigma).all()
+        assert (np.abs(e - energy) < 0.002 * sigma).all()
         assert np.abs(e - energy).max() < 1e-4 * np.ptp(energy)
         np.testing.assert_allclose(v, logvar, atol=2e-3)
 
