@@ -21,6 +21,10 @@ os.environ.setdefault(
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+# A worker of a busy machine may need more than Ray's 60 s to start; when it is given up, the task waits for ever.
+PATIENCE = {"worker_register_timeout_seconds": 600}
+
+
 @dataclass(frozen=True)
 class Session:
     """ray: the module, connected; local: whether the cluster is this machine alone, so that its files are ours."""
@@ -65,7 +69,13 @@ def connect(
                 runtime = {"working_dir": str(stage_sources(Path(folder))), "env_vars": variables}
                 ray.init(address=address, runtime_env=runtime, **quiet)
             else:
-                ray.init(num_cpus=cpus, include_dashboard=False, runtime_env={"env_vars": variables}, **quiet)
+                ray.init(
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    runtime_env={"env_vars": variables},
+                    _system_config=PATIENCE,
+                    **quiet,
+                )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             ray.shutdown()
             raise ClusterError(

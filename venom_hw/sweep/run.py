@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -109,8 +110,7 @@ def read_row(out: Path, point: Point, reason: str = "") -> dict:
     estimators = report["kde"]["estimators"]
     mean = estimators["VENOM"]["mean"]
     others = [v["mean"]["value"] for k, v in estimators.items() if k != "VENOM"]
-    return row | {
-        "status": "ok",
+    found = {
         "R": mean["value"],
         "R_low": mean["low"],
         "R_high": mean["high"],
@@ -119,6 +119,7 @@ def read_row(out: Path, point: Point, reason: str = "") -> dict:
         "seconds": report.get("seconds"),
         "snapping": report.get("snapping"),
     }
+    return row | {"status": "ok"} | {k: v if v is not None and math.isfinite(v) else None for k, v in found.items()}
 
 
 def text_table(rows: list[dict]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from venom_hw.cluster import ClusterError, connect, read_env
 from venom_hw.cluster.env_file import setting
 from venom_hw.detector import PRESETS, DataError
+from venom_hw.detector.pixels import scatter_pixels
 from venom_hw.model import ModelError
 from venom_hw.train import TrainConfig, TrainError, read_config
 from venom_hw.train.options import parse_settings
@@ -25,8 +26,8 @@ from .run import make_groups, train_array
 EPILOG = """\
 Pixels come from --data (a folder with one data folder a pixel, as python -m venom_hw.simulate --pixels N writes it;
 each like those of venom_hw.train) or are simulated with scattered parameters (--preset, --pixels). Every pixel has its
-own pulses, normalisation, seed (--seed plus its number), schedule and model. A pixel whose loss is not finite starts again
-at 0.3 of the rate, up to --retries times, and is then reported as failed; the others do not notice.
+own pulses, normalisation, seed (--seed plus its number), schedule and model. A pixel whose loss is not finite starts
+again at 0.3 of the rate, up to --retries times, and is then reported as failed; the others do not notice.
 
 Pixels are trained in groups (--group), whose steps are made together. A group is a task: on this machine's cores
 through Ray by default, on a cluster with --ray-address (or VENOM_RAY_ADDRESS in the environment or .env), in this
@@ -123,12 +124,13 @@ def pixel_sources(args, config: TrainConfig) -> list:
         return folder_sources(args.data.resolve(), config.seed)[: args.pixels]
     if args.pixels is None:
         raise TrainArrayError("--preset: expected --pixels N beside it, the number of pixels to simulate")
-    from venom_hw.detector.pixels import scatter_pixels
-
-    presets = scatter_pixels(PRESETS[args.preset], args.pixels, args.scatter_seed)
+    if args.scatter_seed < 0:
+        raise TrainArrayError(f"--scatter-seed {args.scatter_seed}: expected 0 or more")
+    preset = PRESETS[args.preset]
+    presets = scatter_pixels(preset, args.pixels, args.scatter_seed)
     sizes = f"{config.pulses}-{config.between}x{config.between_pulses}-seed{config.simulation_seed}"
-    root = args.simulated / f"{args.preset}-{args.scatter_seed}-{sizes}"
-    return simulated_sources(presets, root.resolve(), config.seed)
+    root = args.simulated / f"{preset.name}{preset.version}-{args.scatter_seed}-{sizes}"
+    return simulated_sources(presets, root.resolve(), config.seed, config.simulation_seed)
 
 
 def main(argv: list[str] | None = None) -> int:

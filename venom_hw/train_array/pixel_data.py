@@ -10,6 +10,7 @@ import numpy as np
 
 from venom_hw.detector import generate_folder
 from venom_hw.detector.folder import AUXILIARY
+from venom_hw.detector.pixels import pixel_seed
 from venom_hw.detector.presets import DetectorPreset
 from venom_hw.train import TrainConfig
 from venom_hw.train.data import TrainingData, between_energies, prepare
@@ -20,12 +21,14 @@ from .trainer import PixelPulses
 
 @dataclass(frozen=True)
 class PixelSource:
-    """name; seed of its network; folder: its data, or (with preset) where its simulated pulses are kept."""
+    """name; seed of its network; folder: its data, or (with preset) where its simulated pulses are
+    kept, of simulation_seed."""
 
     name: str
     seed: int
     folder: Path
     preset: DetectorPreset | None = None
+    simulation_seed: int = 0
 
 
 def folder_sources(root: Path, seed: int) -> list[PixelSource]:
@@ -46,10 +49,14 @@ def folder_sources(root: Path, seed: int) -> list[PixelSource]:
     return [PixelSource(p.name, seed + k, p) for k, p in enumerate(folders)]
 
 
-def simulated_sources(presets: list[DetectorPreset], root: Path, seed: int) -> list[PixelSource]:
+def simulated_sources(
+    presets: list[DetectorPreset], root: Path, seed: int, simulation_seed: int = 0
+) -> list[PixelSource]:
     """One pixel for each preset; its pulses are simulated below `root` when they are needed."""
     return [
-        PixelSource(f"pixel-{k:04d}", seed + k, Path(root) / f"pixel-{k:04d}", preset)
+        PixelSource(
+            f"pixel-{k:04d}", seed + k, Path(root) / f"pixel-{k:04d}", preset, pixel_seed(simulation_seed, k)
+        )
         for k, preset in enumerate(presets)
     ]
 
@@ -59,7 +66,7 @@ def load_pixel(source: PixelSource, config: TrainConfig) -> TrainingData:
     settings = dataclasses.replace(config, seed=source.seed, data=str(source.folder))
     if source.preset is None:
         return prepare(settings, source.folder)
-    seed, preset = config.simulation_seed, source.preset
+    seed, preset = source.simulation_seed, source.preset
     lines, between = source.folder / "lines", source.folder / "between"
     generate_folder(preset, lines, config.pulses, seed)
     extra = list(config.extra)

@@ -94,7 +94,17 @@ def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: in
     }
     if FILTER in estimates:
         out["R_filter"] = table.mean(FILTER).value
+    out = _finite(out)
+    if out["R"] is None:
+        out["reason"] = "R: a line with fewer than 10 held-out pulses, or without spread"
     return out
+
+
+def _finite(value):
+    """None for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def write_table(folder: Path, rows: list[dict]) -> None:
