@@ -5,7 +5,10 @@ A preset is data only: change a number and you change `version`, because data se
 Version 2 (`PRESETS`), and why it differs from version 1 (`find_preset(name, 1)`, kept for models trained on it):
 
 * loss_ratio 0.4: MKIDReadoutAnalysis moves f0 by 1e5 Hz of 4.0012 GHz and 1/Qi by 2e-5 for the same quasi-particles, a
-  ratio of 0.4; version 1 had 0.08, which left the dissipation direction nearly empty.
+  ratio of 0.4; version 1 had 0.08 without a source. The real PtSi pulses do not support either: about the circle that
+  comes with them they keep the radius at rest within 10 %, where 0.4 makes it 35 % smaller (but there is no frequency
+  sweep with them, and a circle fitted to pulses absorbs a constant ratio). So what a filter or a network gains from
+  the dissipation of `ptsi` need not be there in a real PtSi detector.
 * noise of the shape measured on the real PtSi traces (`venom_hw.simulate --overlay` plots it): white noise that meets
   the TLS noise near 30 kHz (version 1: a quarter of that ratio), a pick-up line at 59 kHz, and the
   readout's low-pass at 300 kHz, which signal and noise go through alike. `ptsi` has a third of the measured level,

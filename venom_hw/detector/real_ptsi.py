@@ -65,6 +65,28 @@ def _onto_simulated_loop(data: dict, preset: DetectorPreset):
     return place
 
 
+@dataclass(frozen=True)
+class RawPulses:
+    """At the raw rate, complex, in counts of the simulated loop: pulses (N, L') with nan where not valid, isolated
+    ones alone; noise (M, L''), stretches without a photon; rate in Hz; peak, the sample of the filtered peak."""
+
+    pulses: np.ndarray
+    noise: np.ndarray
+    rate_hz: float
+    peak: int
+
+
+def load_raw_ptsi(path, preset: DetectorPreset = PTSI) -> RawPulses:
+    """The real isolated pulses and noise, undecimated, for comparison with `simulate_line`. Raises DataError."""
+    data = _read(Path(path))
+    place = _onto_simulated_loop(data, preset)
+    chosen = data["isolated"].astype(bool)
+    pulses = place(data["i"][chosen].astype(float) + 1j * data["q"][chosen])
+    pulses[~data["valid"][chosen].astype(bool)] = np.nan
+    noise = place(data["noise_i"].astype(float) + 1j * data["noise_q"])
+    return RawPulses(pulses, noise, float(data["sample_rate"]), int(data["peak_index"]))
+
+
 def load_real_ptsi(path, window: Window, preset: DetectorPreset = PTSI) -> RealPulses:
     """The real pulses from n_pre decimated samples before the peak to the last valid one, at most L (contracts).
 
