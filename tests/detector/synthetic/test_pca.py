@@ -134,6 +134,13 @@ def test_energies_beyond_the_margin_are_refused(generator):
         generator.mean([[1.0]])
 
 
+def test_counts_are_rounded_to_the_nearest(generator):
+    quiet = dataclasses.replace(generator, factors=1e-6 * np.stack([np.eye(12)] * 6),
+                                residual_roots=1e-9 * generator.residual_roots)
+    apart = at(quiet, 1.3, 1) - quiet.mean([1.3])
+    assert np.abs(apart).max() <= 0.51 and np.abs(apart.mean()) < 0.2
+
+
 def test_counts_saturate_as_the_digitiser_does(generator):
     loud = dataclasses.replace(generator, means=generator.means * 20)
     counts = at(loud, 1.3, 50)
