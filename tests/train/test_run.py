@@ -14,10 +14,16 @@ from venom_hw.model import load_checkpoint
 from venom_hw.train import TrainConfig, Trainer, read_config, run
 from venom_hw.train.__main__ import main
 from venom_hw.train.data import between_energies, held_out_energies, prepare
-from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, snapping
+from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, evaluate, snapping
 from venom_hw.train.meta import read_meta
 
 TINY = ["pulses=120", "between=3", "between_pulses=20", "d_model=4", "d_state=2", "d_head_hidden=4", "n_tau=2"]
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Of the bootstrap: these tests look at what a run does, not at its intervals."""
+    monkeypatch.setattr(run, "evaluate", lambda checkpoint, data, _: evaluate(checkpoint, data, 8))
 
 
 def arguments(tmp_path, out):
