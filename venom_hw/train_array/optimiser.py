@@ -37,16 +37,24 @@ class StackedAdamW:
         rate, step = rate.to(rows).unsqueeze(1), step.to(torch.float64)
         first = (1 - BETAS[0] ** step).to(rows).unsqueeze(1)
         second = (1 - BETAS[1] ** step).sqrt().to(rows).unsqueeze(1)
-        one, two = self.exp_avg[which], self.exp_avg_sq[which]
+        whole = len(which) == len(rows)  # all pixels, in order: no copies
+        one, two = (self.exp_avg, self.exp_avg_sq) if whole else (self.exp_avg[which], self.exp_avg_sq[which])
         one.lerp_(gradient, 1 - BETAS[0])
         two.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        self.exp_avg[which], self.exp_avg_sq[which] = one, two
-        some = rows[which] * (1 - rate * self.weight_decay * self.decayed)
-        rows[which] = some - (rate / first) * one / (two.sqrt() / second + EPS)
+        change = (rate / first) * one / two.sqrt().div_(second).add_(EPS)
+        kept = 1 - rate * self.weight_decay * self.decayed
+        if whole:
+            rows.mul_(kept).sub_(change)
+        else:
+            self.exp_avg[which], self.exp_avg_sq[which] = one, two
+            rows[which] = rows[which] * kept - change
 
 
 @torch.no_grad()
 def update_average(average: Tensor, rows: Tensor, which: Tensor, step: Tensor, ema: float) -> None:
     """The averaged weights of rows `which` after their step number `step` (k,), as `venom_hw.train` averages."""
     share = torch.tensor([1 - average_decay(int(s), ema) for s in step]).to(rows).unsqueeze(1)
-    average[which] = torch.lerp(average[which], rows[which], share)
+    if len(which) == len(rows):
+        average.lerp_(rows, share)
+    else:
+        average[which] = torch.lerp(average[which], rows[which], share)

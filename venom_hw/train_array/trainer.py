@@ -157,7 +157,8 @@ class ArrayTrainer:
     def _step(self, members: list[int], index: Tensor, steps: dict[int, int]) -> list[float]:
         """One step of the pixels `members`; their losses, nan for those that were not changed."""
         which = torch.tensor(members, device=self.device)
-        losses, gradient = self.engine.loss_and_gradient(self.rows[which], self._batch(which, index))
+        rows = self.rows if len(members) == len(self.rows) else self.rows[which]
+        losses, gradient = self.engine.loss_and_gradient(rows, self._batch(which, index))
         norm = gradient.norm(dim=1)
         fine = losses.isfinite() & norm.isfinite()
         values = torch.where(fine, losses, torch.nan).tolist()
