@@ -17,8 +17,8 @@ import torch
 from benchmarks.measurement import Measurement
 
 PIXELS, LENGTH, AIM = 16, 126, 10.0
-STEPS = {8: 24, 16: 16, 32: 8, 64: 6, 256: 2}  # batch -> steps of an epoch
-REPEATS = 3
+STEPS = {8: 12, 16: 8, 32: 5, 64: 3, 256: 1}  # batch -> steps of an epoch
+REPEATS = 2
 NORMALISATION = {"iq_mean": [0.0, 0.0], "iq_std": [1500.0, 1500.0], "energy_offset": 1.0, "energy_scale": 0.2}
 
 
