@@ -12,7 +12,7 @@
 #
 # Run it as a script (`python -m venom_hw tutorial`), or cell by cell in an editor or notebook that knows `# %%`
 # (`jupytext --to ipynb docs/tutorial.py` makes a notebook of it). What is finished is not done again. Everything
-# goes to `build/tutorial/`. About four minutes of CPU time on one core; two cores and a quiet machine are plenty.
+# goes to `build/tutorial/`. About three minutes of CPU time; two cores are plenty.
 #
 # Each step is a command of its own, printed before it runs, so that you can try others of its options.
 
@@ -31,7 +31,7 @@ from venom_hw.__main__ import main as venom
 
 HELP = """\
 examples:
-  python -m venom_hw tutorial                    about four minutes, into build/tutorial
+  python -m venom_hw tutorial                    about three minutes of CPU time, into build/tutorial
   python -m venom_hw tutorial --out my/folder    again from the start, elsewhere
   python -m venom_hw tutorial --tiny             a minute: every step works, and no number means anything
 """
