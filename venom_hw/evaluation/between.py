@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from venom_hw.detector import PulseSet, generate_folder, photon_energy
+from venom_hw.detector import DataError, PulseSet, generate_folder, photon_energy
 from venom_hw.detector.resolving_power_table import ResolvingPowerTable
 from venom_hw.model import VenomCheckpoint
 from venom_hw.train.data import between_energies, held_out_energies
@@ -53,7 +53,8 @@ def untrained_energies(model: VenomCheckpoint, pulses: PulseSet) -> list[float]:
 def simulate_between(model: VenomCheckpoint, pulses: PulseSet, folder: Path, count: int, progress=None) -> Path:
     """Simulate `count` pulses at each of `untrained_energies` with the detector of a simulated folder, into `folder`.
 
-    Raises EvaluationError for measured pulses. A folder that holds exactly these pulses is left alone.
+    A folder that holds exactly these pulses is left alone, other simulated ones are replaced. Raises EvaluationError if
+    the set is a measured one, DataError if `folder` holds measured pulses.
     """
     preset = simulated_preset(pulses)
     if preset is None:
@@ -61,7 +62,11 @@ def simulate_between(model: VenomCheckpoint, pulses: PulseSet, folder: Path, cou
             "the data folder does not describe a detector that this version can simulate: energies between its lines "
             "have to come from a folder of yours (--between)"
         )
-    generate_folder(preset, folder, count, SEED, untrained_energies(model, pulses), progress=progress)
+    energies = untrained_energies(model, pulses)
+    try:
+        generate_folder(preset, folder, count, SEED, energies, progress=progress)
+    except DataError:  # of an earlier judgement of other pulses or another model; measured pulses are refused again
+        generate_folder(preset, folder, count, SEED, energies, force=True, progress=progress)
     return Path(folder)
 
 
