@@ -45,6 +45,24 @@ def ray_module():
     return ray
 
 
+def _start_local(ray, cpus: int | None, variables: dict[str, str], quiet: dict) -> None:
+    """Start a cluster of this machine; tried twice, as Ray gives up a node of a busy machine after 30 s."""
+    for last in (False, True):
+        try:
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                runtime_env={"env_vars": variables},
+                _system_config=PATIENCE,
+                **quiet,
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if last or "timed out" not in str(error):
+                raise
+
+
 @contextmanager
 def connect(
     address: str = "", cpus: int | None = None, env: dict[str, str] | None = None
@@ -69,14 +87,8 @@ def connect(
                 runtime = {"working_dir": str(stage_sources(Path(folder))), "env_vars": variables}
                 ray.init(address=address, runtime_env=runtime, **quiet)
             else:
-                ray.init(
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    runtime_env={"env_vars": variables},
-                    _system_config=PATIENCE,
-                    **quiet,
-                )
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+                _start_local(ray, cpus, variables, quiet)
+        except Exception as error:  # Ray raises bare Exception where a node does not come up
             ray.shutdown()
             raise ClusterError(
                 f"--ray-address {address or '(local)'}: {error}; expected a running Ray cluster of the same "

@@ -21,6 +21,7 @@ from .trainer import ArrayTrainer
 VENOM, FILTER = "VENOM", "filter"
 CALIBRATION_PULSES = 2000  # of each line
 METRIC = "scott"  # the fixed-width kernel: thousands of pixels have to be estimated
+SUSPICIOUS = 2.0  # ratio of R to R by rms above which the row warns
 COLUMNS = (
     "pixel",
     "status",
@@ -97,6 +98,10 @@ def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: in
     out = _finite(out)
     if out["R"] is None:
         out["reason"] = "R: a line with fewer than 10 held-out pulses, or without spread"
+    elif out["R"] > SUSPICIOUS * out["R_gaussian"]:
+        out["reason"] = (
+            "R is much larger than R by rms: biased or collapsed onto few energies; train longer or on more"
+        )
     return out
 
 
