@@ -157,7 +157,7 @@ def test_resamples():
 
 
 def test_lines_without_a_width():
-    for values in (np.ones(50), np.linspace(1, 2, 5), np.empty(0)):
+    for values in (np.ones(50), np.linspace(1, 2, 5), np.empty(0), np.repeat([1.0, 1.1], [7, 10])):
         assert np.isnan(AdaptiveLine(values).fwhm())
         assert not AdaptiveLine(values).defined
     mostly_one = np.r_[np.ones(80), np.linspace(0.9, 1.1, 20)]

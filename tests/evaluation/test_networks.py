@@ -108,3 +108,9 @@ def test_help_teaches(capsys):
         with pytest.raises(SystemExit) as end:
             main(argv)
         assert end.value.code == 0 and "usage: python -m venom_hw.evaluation" in capsys.readouterr().out
+
+
+def test_an_unknown_backend_is_an_error(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VENOM_BACKEND", "abacus")
+    assert main(["--model", "ptsi", "--data", str(folder), "--out", str(tmp_path), "--quiet"]) == 2
+    assert "abacus" in capsys.readouterr().err

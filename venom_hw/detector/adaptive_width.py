@@ -25,6 +25,7 @@ POINTS_PER_SIGMA = 25
 REACH = 10.0  # robust sigmas about the median; values farther out are not part of the line
 MIN_POINTS = 64
 MIN_VALUES = 10
+MIN_DISTINCT = 5  # fewer different values are points, not a density
 
 
 def robust_sigma(values) -> float:
@@ -37,7 +38,8 @@ class AdaptiveLine:
     """Adaptive density of one line's values (N,), made once; widths of it and of its resamples.
 
     A resample keeps the grid and the bandwidth at each place: found anew, the bandwidth would follow the ties of a
-    resample (the authors' own bootstrap keeps it too). `defined` is False for fewer than 10 values or no spread.
+    resample (the authors' own bootstrap keeps it too). `defined` is False for fewer than 10 values, fewer than 5
+    different ones, or no spread.
     """
 
     def __init__(self, values):
@@ -50,6 +52,7 @@ class AdaptiveLine:
         sigma = robust_sigma(values) if len(values) else 0.0
         sigma = sigma or (float(values.std()) if len(values) else 0.0)
         self.defined = len(values) >= MIN_VALUES and sigma > 1e-12 * float(np.abs(values).max())
+        self.defined = self.defined and len(np.unique(values)) >= MIN_DISTINCT
         if not self.defined:
             return
         # In units of the line's own sigma and small (where ssvkernel's window sizes are a geometric series), so that

@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     make_parser, run = commands.get(argv[0] if argv else "", (parser, _judge))
     args = make_parser().parse_args(argv[1:] if run is not _judge else argv)
     command = shlex.join(["python", "-m", "venom_hw.evaluation", *argv])
+    from venom_hw.backend import BackendError
     from venom_hw.datapath import DatapathError
     from venom_hw.detector import DataError
     from venom_hw.flow.model_files import ModelError as FilesError
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     from .errors import EvaluationError
 
     known = (EvaluationError, DataError, CheckpointError, ModelError, QuantisedError, FilesError, ImportRefused,
-             DatapathError, TrainError, OSError)
+             DatapathError, TrainError, BackendError, OSError)
     try:
         return run(args, command)
     except known as error:
@@ -143,6 +144,8 @@ def _judge(args: argparse.Namespace, command: str) -> int:
     import torch
     from tqdm import tqdm
 
+    from venom_hw.model.inference import on_chosen_backend
+
     from .between import simulate_between
     from .errors import EvaluationError
     from .estimators import float_model
@@ -158,7 +161,7 @@ def _judge(args: argparse.Namespace, command: str) -> int:
         raise EvaluationError(f"--level {args.level}: expected more than 0 and less than 1")
     torch.set_num_threads(args.threads)
     between, say = args.between, _say(args.quiet)
-    checkpoint, data = float_model(args.model), args.data
+    checkpoint, data = on_chosen_backend(float_model(args.model)), args.data
     if between is None and args.simulate_between > 0:
         say(f"reading {data}")
         data = load_at(checkpoint, data)
