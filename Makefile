@@ -30,7 +30,7 @@ preset_flag = $(if $(DATA)$(findstring --resume,$(ARGS)),,--preset $(PRESET))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup hls sim synth test test-full golden bench train quantize lint clean tools
+.PHONY: help setup hls sim synth test test-full golden bench train quantize tutorial lint clean tools
 
 help: ## This list
 	@echo "VENOM-HW: trained VENOM networks as bit-exact gateware"
@@ -60,6 +60,9 @@ test-full: setup tools ## Run all tests
 
 golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
 	$(PY) -m venom_hw.golden $(model_flag) $(ARGS)
+
+tutorial: setup tools ## Simulate, train briefly, evaluate, quantise, generate, compare: about ten minutes
+	$(PY) -m venom_hw tutorial $(ARGS)
 
 bench: setup tools ## Measure speeds: scan, golden model, generation, RTL simulation (writes build/bench/)
 	$(PY) -m benchmarks.run $(ARGS)
