@@ -35,7 +35,7 @@ WEIGHTS = """A weight file of the original VENOM into a checkpoint of this proje
 normalisation from the data folder, history and held-out pulses from FILE_meta.json beside it."""
 POSTAGE_EPILOG = """\
 A capture of several channels gives a folder a channel (OUT/channel-0007, ...), or one of them by --channel.
-Stamps have eight samples before the trigger, so load and train with a short front: --downsample 2 --n-pre 3.
+Stamps have eight samples before the trigger, so load and train with a short front: --downsample 2 --set n_pre=3.
 
 --units: gateware and models see counts, the default. The readout's number format implies that 2^15 counts are full
 scale; the lab's own reading function divides by 2^14. Name the one that your capture means to get floats.

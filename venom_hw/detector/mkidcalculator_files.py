@@ -80,7 +80,8 @@ def read_loops(path, placeholders=()) -> list[StandIn]:
     with _as_written(path):
         loops = find_loops(root)
     if not loops:
-        raise DataError(path, None, f"no Loop with pulses in it (it holds {root!r:.80})",
+        held = root.name if isinstance(root, StandIn) else type(root).__name__  # never its repr: that may have no end
+        raise DataError(path, None, f"no Loop with pulses in it (it holds a {held})",
                         "a Loop, Resonator or Sweep with pulse data")
     return loops
 
