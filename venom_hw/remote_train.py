@@ -24,6 +24,9 @@ The package's sources are uploaded (no data, no weights); one task on the cluste
 into its working folder, runs python -m venom_hw.train with the flags after --, and everything it wrote comes back
 into runs/<name>/: model.safetensors, reports, PDF, state (so that venom_hw.train --resume goes on here), and train.log.
 
+With a data root, --ptsi and --inhf after -- name its folder (PtSiData, InHfData), as in the original; --preset ptsi
+simulates. Without either, --data says which folder.
+
 Site settings are read from the command line, else the environment, else .env (copy .env.example):
   VENOM_RAY_ADDRESS   ray://host:10001 or host:6379; empty: a local cluster of this machine's cores
   VENOM_DATA_ROOT     folder on the worker whose sub-folders hold the data (InHfData, PtSiData, ...)
@@ -31,7 +34,8 @@ Site settings are read from the command line, else the environment, else .env (c
 examples:
   python -m venom_hw.remote_train --run-name ptsi_25 -- --preset ptsi --epochs 25
   python -m venom_hw.remote_train --run-name lab --ray-address ray://gpu:10001 --data-root /data/mkid --gpus 1 \\
-      -- --data PtSiData --downsample 4 --epochs 25 --n-synthetic 120000 --device cuda
+      -- --ptsi --downsample 4 --epochs 25 --n-synthetic 120000 --device cuda
+  python -m venom_hw.remote_train --run-name pixel7 --data-root /data/mkid -- --data pixel-0007 --n-synthetic 120000
   python -m venom_hw.remote_train --run-name try --local -- --preset ptsi --epochs 1 --set pulses=200 between=20
 """
 
@@ -68,7 +72,7 @@ def remote_job(arguments: list[str], data_root: str) -> tuple[int, dict[str, byt
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 try:
                     link_data(data_root)
-                    status = train([*arguments, "--out", OUT, "--quiet"])
+                    status = train([*named_data(arguments, data_root), "--out", OUT, "--quiet"])
                 except SystemExit as end:  # argparse: a flag that venom_hw.train does not know
                     status = end.code if isinstance(end.code, int) else 2
                 except ClusterError as error:
@@ -78,6 +82,15 @@ def remote_job(arguments: list[str], data_root: str) -> tuple[int, dict[str, byt
             return int(status or 0), files | {"train.log": log.getvalue().encode()}
         finally:
             os.chdir(before)
+
+
+def named_data(arguments: list[str], data_root: str) -> list[str]:
+    """The flags for venom_hw.train in the folder of links: with a data root, --ptsi and --inhf mean the data there."""
+    given = {a.partition("=")[0] for a in arguments}
+    by_setting = any(a.startswith("data=") for a in arguments)  # --set data=...
+    if not data_root or by_setting or given & {"--data", "--data-root"} or not given & {"--ptsi", "--inhf"}:
+        return arguments
+    return ["--data-root", ".", *arguments]
 
 
 def link_data(data_root: str) -> None:

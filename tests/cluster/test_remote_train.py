@@ -1,5 +1,7 @@
 """The launcher of one remote training: names, flags, data root, files fetched; on a local Ray cluster under slow."""
 
+import tomllib
+
 import pytest
 
 from tests.train_array.conftest import write_toy_folder
@@ -30,11 +32,35 @@ def data_root(tmp_path):
 
 def test_the_job_trains_on_linked_data_and_sends_everything_back(data_root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, files = remote_train.remote_job(FLAGS, str(data_root))
+    """With --ptsi and the data root, as the original's README has it: on that folder, not on simulated pulses."""
+    status, files = remote_train.remote_job(["--ptsi", *FLAGS[2:]], str(data_root))
     assert status == 0, files["train.log"].decode()
+    assert tomllib.loads(files["config.toml"].decode())["data"] == "PtSiData"
     assert {"model.safetensors", "report.json", "config.toml", "train.log"} <= set(files)
     assert not [name for name in files if "PtSiData" in name]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]  # nothing is left behind
+
+
+def test_a_folder_that_the_root_has_not_is_no_reason_to_simulate(data_root):
+    status, files = remote_train.remote_job(["--inhf", *FLAGS[2:]], str(data_root))
+    assert status == 2 and "InHfData" in files["train.log"].decode()
+
+
+@pytest.mark.parametrize(
+    "flags, root, more",
+    [
+        (["--ptsi"], "/data", True),
+        (["--inhf", "--epochs", "2"], "/data", True),
+        (["--ptsi"], "", False),
+        (["--preset", "ptsi"], "/data", False),
+        (["--ptsi", "--data=x"], "/data", False),
+        (["--ptsi", "--data-root", "y"], "/data", False),
+        (["--ptsi", "--set", "data=x"], "/data", False),
+    ],
+    ids=["ptsi", "inhf", "no-root", "preset", "data", "data-root", "set"],
+)
+def test_which_flags_name_the_data_of_the_root(flags, root, more):
+    assert remote_train.named_data(flags, root) == (["--data-root", ".", *flags] if more else flags)
 
 
 @pytest.mark.parametrize(

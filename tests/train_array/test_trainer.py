@@ -7,7 +7,7 @@ import torch
 
 from venom_hw.train import Trainer
 from venom_hw.train_array import ArrayTrainer, TrainArrayError, step_kernel
-from venom_hw.train_array.state import restore_state, save_state
+from venom_hw.train_array.state import restore_state, save_state, state_pixels
 
 from .conftest import toy_pixel
 
@@ -42,6 +42,47 @@ def test_each_pixel_goes_through_the_steps_of_the_single_trainer(config, engine)
         for ours, theirs in ((together.rows[k], alone.model), (together.average[k], alone.average)):
             torch.testing.assert_close(ours, together.layout.flatten(theirs), rtol=0, atol=1e-4)
         assert together.fates[k].step == alone.step
+
+
+class Fresh:
+    """Toy synthetic pulses: (seed, epoch) decides them; remembers which epochs were drawn."""
+
+    def __init__(self, seed, count, length):
+        self.seed, self.count, self.length, self.epochs = seed, count, length, []
+
+    def __call__(self, epoch):
+        self.epochs.append(epoch)
+        g = torch.Generator().manual_seed(1000 * self.seed + epoch)
+        counts = torch.randint(-5000, 5000, (self.count, self.length, 2), dtype=torch.int16, generator=g)
+        return counts, torch.randn(self.count, generator=g)
+
+
+@pytest.mark.parametrize("synthetic_only", [False, True], ids=["beside-own", "alone"])
+def test_fresh_pulses_are_those_of_the_single_trainer(config, synthetic_only):
+    """Two pixels of windows of different length: own pulses and fresh ones, as venom_hw.train.Trainer takes them."""
+    config = dataclasses.replace(config, epochs=2)
+    made = [toy_pixel(f"pixel-{k}", seed=k, n=60, length=20 + 4 * k) for k in range(2)]
+    if synthetic_only:
+        made = [
+            (dataclasses.replace(p, counts=p.counts[:0], target=p.target[:0], lengths=p.lengths[:0]), s)
+            for p, s in made
+        ]
+    pixels = [dataclasses.replace(p, fresh=Fresh(k, 50, 20 + 4 * k)) for k, (p, _) in enumerate(made)]
+    together = finish(ArrayTrainer(config, pixels))
+    for k, (pixel, scale) in enumerate(made):
+        assert together.steps_per_epoch(k) == (len(pixel.counts) + 50) // 16
+        alone = Trainer(
+            dataclasses.replace(config, seed=pixel.seed, device="cpu"),
+            scale,
+            pixel.counts,
+            pixel.target,
+            pixel.lengths,
+            fresh=Fresh(k, 50, 20 + 4 * k),
+        )
+        losses = [alone.run_epoch() for _ in range(config.epochs)]
+        assert together.fates[k].losses == pytest.approx(losses, abs=1e-5)
+        torch.testing.assert_close(together.rows[k], together.layout.flatten(alone.model), rtol=0, atol=1e-4)
+        assert pixels[k].fresh.epochs == [0, 1]
 
 
 def test_kernel_gives_the_bits_of_the_pixel_alone(config, toy_pixels):
@@ -114,6 +155,23 @@ def test_stopped_and_resumed_gives_the_same_bits(config, toy_pixels, tmp_path):
     assert restore_state(tmp_path / "nothing", whole) == 0
 
 
+def test_a_pixel_that_joins_a_stopped_group_starts_afresh(config, toy_pixels, tmp_path):
+    """Its pulses were not usable when the group was started; one that is gone is dropped. Others keep their bits."""
+    first = ArrayTrainer(config, toy_pixels[:2])
+    first.run_epoch()
+    save_state(tmp_path, first, 1)
+    assert state_pixels(tmp_path) == {"pixel-0", "pixel-1"} and state_pixels(tmp_path / "none") == set()
+    second = ArrayTrainer(config, toy_pixels[1:])
+    restore_state(tmp_path, second)
+    assert [f.epoch for f in second.fates] == [1, 0]
+    finish(second)
+    whole = finish(ArrayTrainer(config, toy_pixels[1:]))
+    assert [f.losses for f in second.fates] == [
+        f.losses for f in whole.fates
+    ] or step_kernel.library() is None
+    torch.testing.assert_close(second.rows, whole.rows, rtol=0, atol=1e-5)
+
+
 def test_a_state_of_other_pixels_or_settings_is_refused(config, toy_pixels, tmp_path):
     save_state(tmp_path, ArrayTrainer(config, toy_pixels), 1)
     with pytest.raises(TrainArrayError, match="config differ"):
@@ -128,8 +186,10 @@ def test_a_state_of_other_pixels_or_settings_is_refused(config, toy_pixels, tmp_
 
 
 def test_settings_of_single_models_and_small_pixels_are_refused(config, toy_pixels):
-    with pytest.raises(TrainArrayError, match="n_synthetic"):
-        ArrayTrainer(dataclasses.replace(config, n_synthetic=100), toy_pixels)
+    with pytest.raises(TrainArrayError, match="jitter"):
+        ArrayTrainer(dataclasses.replace(config, jitter=["auto"]), toy_pixels)
+    with pytest.raises(TrainArrayError, match="device = 'foo'"):
+        ArrayTrainer(config, toy_pixels, device="foo")
     with pytest.raises(
         TrainArrayError, match="pixel-0: 100 training pulses, expected at least one batch of 101"
     ):

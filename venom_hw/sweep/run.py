@@ -119,7 +119,11 @@ def read_row(out: Path, point: Point, reason: str = "") -> dict:
         "seconds": report.get("seconds"),
         "snapping": report.get("snapping"),
     }
-    return row | {"status": "ok"} | {k: v if v is not None and math.isfinite(v) else None for k, v in found.items()}
+    return (
+        row
+        | {"status": "ok"}
+        | {k: v if v is not None and math.isfinite(v) else None for k, v in found.items()}
+    )
 
 
 def text_table(rows: list[dict]) -> str:

@@ -18,9 +18,10 @@ from venom_hw.train import TrainConfig, TrainError
 from venom_hw.train.data import TrainingData
 from venom_hw.train.run import versions
 
+from .fresh import pixel_generator
 from .pixel_data import PixelSource, load_pixel, pixel_pulses
-from .results import evaluate_pixel
-from .state import restore_state, save_state
+from .results import evaluate_pixel, few_energies
+from .state import restore_state, save_state, state_pixels
 from .trainer import ArrayTrainer
 
 ROWS = "rows.json"
@@ -50,22 +51,27 @@ def run_group(
 ) -> list[dict] | None:
     """Train a group in folder `out` (out/<group>/ for its state, out/pixels/<pixel>/ for the models); its rows.
 
-    A finished group is read, not redone. A pixel without usable data gets a row that says so. `progress` gets
-    the number of pixels of each step. None if `stop_after` epochs ended it early.
+    Finished pixels are read, not trained again; those that failed in an earlier run are. A pixel without usable data
+    gets a row that says so. `progress` gets the number of pixels of each step. None if `stop_after` epochs ended it.
     """
     folder = out / "groups" / group.name
-    finished = read_rows(folder)
-    if finished is not None and {r["pixel"] for r in finished} == {s.name for s in group.sources}:
-        return finished
+    rows = finished_rows(folder)
+    waiting = [s for s in group.sources if s.name not in rows]
+    if not waiting:
+        return [rows[s.name] for s in group.sources]
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(group.threads)
-    rows, sources, data = {}, [], []
-    for source in group.sources:
+    begun = state_pixels(folder)
+    sources, data, pulses = [], [], []
+    for source in waiting:
         try:
             one = load_pixel(source, group.config)
-            if (pulses := len(one.training_tensors()[0])) < group.config.batch:
+            kept = out / "pixels" / source.name
+            fresh = pixel_generator(group.config, one, source.seed, kept, resume=source.name in begun)
+            mine = pixel_pulses(source, one, group.config, fresh)
+            if mine.pulses < group.config.batch:
                 raise TrainError(
-                    f"{pulses} training pulses, expected at least one batch of {group.config.batch}"
+                    f"{mine.pulses} training pulses, expected at least one batch of {group.config.batch}"
                 )
         except (DataError, TrainError, OSError, ValueError) as error:
             rows[source.name] = {
@@ -79,22 +85,31 @@ def run_group(
             continue
         sources.append(source)
         data.append(one)
+        pulses.append(mine)
     if sources:
-        pulses = [pixel_pulses(s, d) for s, d in zip(sources, data, strict=True)]
         trainer = ArrayTrainer(group.config, pulses, group.engine, group.retries, group.device, group.threads)
         if not _train(group, folder, trainer, progress, stop_after):
             return None
         for k, (source, one) in enumerate(zip(sources, data, strict=True)):
             rows[source.name] = _finish(group, out, trainer, k, source, one)
     ordered = [rows[s.name] for s in group.sources]
-    write_atomically(folder / ROWS, json.dumps(ordered, indent=1))
+    write_rows(folder, ordered)
     for left in (*folder.glob("state-*.safetensors"), folder / "state.json"):
         left.unlink(missing_ok=True)
     return ordered
 
 
+def finished_rows(folder: Path) -> dict[str, dict]:
+    """{pixel: row} of a group's pixels that have not failed; they are not trained again."""
+    return {row["pixel"]: row for row in read_rows(folder) or [] if row["status"] != "failed"}
+
+
+def write_rows(folder: Path, rows: list[dict]) -> None:
+    write_atomically(folder / ROWS, json.dumps(rows, indent=1))
+
+
 def read_rows(folder: Path) -> list[dict] | None:
-    """The rows of a finished group, None where it is not finished."""
+    """The rows of a group that came to its end (with pixels that failed in it, perhaps), None of one that did not."""
     path = folder / ROWS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -127,10 +142,14 @@ def _finish(
         "attempts": 1 + len(fate.divergences) - (fate.status == "failed"),
         "train_loss": fate.losses[-1] if fate.losses else None,
         "training_pulses": len(trainer.pixels[k].counts),
+        "training_energies": len(trainer.pixels[k].target.unique()),
+        "synthetic_pulses": trainer.pixels[k].pulses - len(trainer.pixels[k].counts),
         "held_out_pulses": len(data.val_idx),
         "seconds": round(trainer.seconds / len(trainer.pixels), 3),
+        "engine": f"{trainer.engine.name} on {trainer.device}",
         "reason": "; ".join(fate.divergences),
     }
+    row["warning"] = few_energies(row)
     if fate.status == "failed":
         return row | {"status": "failed"}
     measured = evaluate_pixel(trainer, k, data, group.n_boot)
@@ -144,6 +163,8 @@ def _finish(
         "steps": fate.step,
         "settings": dataclasses.asdict(dataclasses.replace(group.config, seed=source.seed, lr=fate.rate)),
         "engine": trainer.engine.name,
+        "device": str(trainer.device),
+        "synthetic_pulses": row["synthetic_pulses"],
         "versions": versions(),
         "metrics": measured,
         "train_loss": fate.losses,

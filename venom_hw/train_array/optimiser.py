@@ -31,12 +31,12 @@ class StackedAdamW:
     def update(
         self, rows: Tensor, which: Tensor, gradient: Tensor, norm: Tensor, rate: Tensor, step: Tensor
     ) -> None:
-        """Change rows[which] (k,) by gradient (k, count) of norm (k,), at rate (k,); step (k,) counts from 1."""
+        """Change rows[which] (k,) by gradient (k, count) of norm (k,), at rate (k,); step (k,), on the CPU, from 1."""
         if self.clip:
             gradient = gradient * (self.clip / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)
         rate, step = rate.to(rows).unsqueeze(1), step.to(torch.float64)
-        first = (1 - BETAS[0] ** step).to(rows).unsqueeze(1)
-        second = (1 - BETAS[1] ** step).sqrt().to(rows).unsqueeze(1)
+        first = (1 - BETAS[0] ** step).to(rows.dtype).to(rows.device).unsqueeze(1)
+        second = (1 - BETAS[1] ** step).sqrt().to(rows.dtype).to(rows.device).unsqueeze(1)
         whole = len(which) == len(rows)  # all pixels, in order: no copies
         one, two = (self.exp_avg, self.exp_avg_sq) if whole else (self.exp_avg[which], self.exp_avg_sq[which])
         one.lerp_(gradient, 1 - BETAS[0])

@@ -84,8 +84,11 @@ def load_pixel(source: PixelSource, config: TrainConfig) -> TrainingData:
     return data
 
 
-def pixel_pulses(source: PixelSource, data: TrainingData) -> PixelPulses:
+def pixel_pulses(source: PixelSource, data: TrainingData, config: TrainConfig, fresh=None) -> PixelPulses:
+    """What the pixel trains on; fresh: its SyntheticSource (with the setting `synthetic`, the only pulses)."""
     counts, target, lengths = data.training_tensors()
+    if config.synthetic:
+        counts, target, lengths = counts[:0], target[:0], lengths[:0]
     return PixelPulses(
         source.name,
         counts,
@@ -94,4 +97,5 @@ def pixel_pulses(source: PixelSource, data: TrainingData) -> PixelPulses:
         tuple(data.normalisation["iq_mean"]),
         tuple(data.normalisation["iq_std"]),
         source.seed,
+        fresh,
     )

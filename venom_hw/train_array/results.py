@@ -21,6 +21,7 @@ from .trainer import ArrayTrainer
 VENOM, FILTER = "VENOM", "filter"
 CALIBRATION_PULSES = 2000  # of each line
 METRIC = "scott"  # the fixed-width kernel: thousands of pixels have to be estimated
+FEW_ENERGIES = 20  # fewer than these to train on, and a network may learn to tell them apart
 SUSPICIOUS = 2.0  # ratio of R to R by rms above which the row warns
 COLUMNS = (
     "pixel",
@@ -36,11 +37,15 @@ COLUMNS = (
     "epochs",
     "train_loss",
     "training_pulses",
+    "training_energies",
+    "synthetic_pulses",
     "held_out_pulses",
     "seed",
     "seconds",
+    "engine",
     "group",
     "reason",
+    "warning",
 )
 
 
@@ -102,6 +107,37 @@ def evaluate_pixel(trainer: ArrayTrainer, k: int, data: TrainingData, n_boot: in
         out["reason"] = (
             "R is much larger than R by rms: biased or collapsed onto few energies; train longer or on more"
         )
+    return out
+
+
+def few_energies(row: dict) -> str:
+    """A warning where a pixel was trained on few energies alone, else ""."""
+    if row["synthetic_pulses"] or row["training_energies"] >= FEW_ENERGIES:
+        return ""
+    return (
+        f"trained on {row['training_energies']} energies: the network may tell lines apart instead of measuring "
+        "energy, and R is then no resolving power"
+    )
+
+
+def notes(rows: list[dict]) -> list[str]:
+    """What the reader of the table has to know: pixels of few energies, a slow engine, failures."""
+    out = []
+    few = [row for row in rows if row.get("warning")]
+    if few:
+        out.append(
+            f"WARNING: {len(few)} of {len(rows)} pixels were trained on few energies "
+            f"({min(r['training_energies'] for r in few)} to {max(r['training_energies'] for r in few)}): a network "
+            "may learn to tell the lines apart instead of measuring energy, and its R at the lines is then no "
+            "resolving power. --n-synthetic 20000 adds fresh pulses at energies between the lines; column 'warning'"
+        )
+    if slow := sum(row.get("engine") == "torch on cpu" for row in rows):
+        out.append(
+            f"NOTE: {slow} of {len(rows)} pixels were trained by the torch engine on the CPU, which is slower than "
+            "venom_hw.train one by one; a C++ compiler where the training runs gives the fast one (--engine kernel)"
+        )
+    if failed := sum(row["status"] == "failed" for row in rows):
+        out.append(f"{failed} pixels failed; the same command tries them again and keeps the others")
     return out
 
 

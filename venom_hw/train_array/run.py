@@ -15,7 +15,7 @@ from venom_hw.atomic import write_atomically
 from venom_hw.cluster import Session, collect_files, place_files, run_tasks
 
 from .errors import TrainArrayError
-from .group import Group, read_rows, run_group
+from .group import Group, finished_rows, read_rows, run_group, write_rows
 from .pixel_data import PixelSource
 from .results import write_table
 
@@ -28,9 +28,9 @@ def make_groups(sources: list[PixelSource], size: int, **settings) -> list[Group
     ]
 
 
-def group_task(group: Group, out: str) -> dict[str, bytes] | None:
+def group_task(group: Group, out: str, done: list[dict]) -> dict[str, bytes] | None:
     """A group on a worker. out: a folder that driver and worker share, or "": work in a folder of its own and send the
-    files back.
+    files back. done: rows of its finished pixels, which are not trained again.
     """
     if out:
         run_group(group, Path(out))
@@ -38,6 +38,8 @@ def group_task(group: Group, out: str) -> dict[str, bytes] | None:
     with tempfile.TemporaryDirectory(prefix="venom-group-") as folder:
         simulated = Path(folder) / "simulated"  # the driver's folder for it need not exist here
         sources = tuple(replace(s, folder=simulated / s.name) if s.preset else s for s in group.sources)
+        if done:
+            write_rows(Path(folder) / "run" / "groups" / group.name, done)
         run_group(replace(group, sources=sources), Path(folder) / "run")
         return collect_files(Path(folder) / "run")
 
@@ -53,14 +55,16 @@ def train_array(
     gpus: float = 0,
     quiet: bool = False,
 ) -> list[dict]:
-    """Train every group that is not finished in `out`; the rows of all pixels, also written as results.csv and .json.
+    """Train every pixel that is not finished in `out`; the rows of all pixels, also written as results.csv and .json.
 
     session None: in this process. shared: the workers see `out` (so on a local cluster). A group whose task fails more
-    than `retries` times gives rows of status "failed" with the reason; running again tries it again.
+    than `retries` times gives rows of status "failed" with the reason. Running again tries every pixel that failed
+    again, whatever the reason was, and keeps the others.
     """
     out.mkdir(parents=True, exist_ok=True)
     same_run(out, groups)
-    todo = [g for g in groups if read_rows(out / "groups" / g.name) is None]
+    done = {g.name: finished_rows(out / "groups" / g.name) for g in groups}
+    todo = [g for g in groups if any(s.name not in done[g.name] for s in g.sources)]
     place = str(out.resolve()) if session is None or session.local or shared else ""
     errors: dict[str, str] = {}
     with tqdm(
@@ -82,7 +86,7 @@ def train_array(
                         errors[group.name] = f"{type(error).__name__}: {error}"
                 bar.update()
         else:
-            tasks = [(g, place) for g in todo]
+            tasks = [(g, place, list(done[g.name].values())) for g in todo]
             for outcome in run_tasks(session, group_task, tasks, retries=retries, cpus=cpus, gpus=gpus):
                 group = todo[outcome.index]
                 if outcome.error:
@@ -96,25 +100,17 @@ def train_array(
 
 
 def _rows(out: Path, group: Group, errors: dict[str, str]) -> list[dict]:
-    rows = read_rows(out / "groups" / group.name)
-    if rows is not None:
-        return rows
+    folder = out / "groups" / group.name
+    rows = {row["pixel"]: row for row in read_rows(folder) or []}
+    if group.name in errors:  # what failed earlier was tried again, and that failed as a whole
+        rows = finished_rows(folder)
     reason = errors.get(group.name, "the group did not finish")
-    return [
-        {
-            "pixel": s.name,
-            "status": "failed",
-            "seed": s.seed,
-            "group": group.name,
-            "attempts": 0,
-            "reason": reason,
-        }
-        for s in group.sources
-    ]
+    failed = {"status": "failed", "group": group.name, "attempts": 0, "reason": reason}
+    return [rows.get(s.name) or {"pixel": s.name, "seed": s.seed, **failed} for s in group.sources]
 
 
 def same_run(out: Path, groups: list[Group]) -> None:
-    """Write run.toml and groups.txt, or raise TrainArrayError where `out` holds a run of other settings or pixels."""
+    """Write config.toml and pixels.txt; raises TrainArrayError where `out` holds a run of other settings or pixels."""
     settings = groups[0].config.to_toml() if groups else ""
     pixels = "".join(f"{g.name} {s.name} {s.seed} {s.folder}\n" for g in groups for s in g.sources)
     for name, content, what in (

@@ -62,10 +62,21 @@ def identity(trainer: ArrayTrainer) -> dict:
     )
 
 
+def state_pixels(folder: Path) -> set[str]:
+    """Names of the pixels whose training a folder's state goes on with; none where there is no readable state."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        return {name for name, *_ in state["identity"]["pixels"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
 def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
     """Put a trainer where the group stopped; the number of epochs done, 0 where there is no state.
 
-    Raises TrainArrayError if the files do not belong together, or to other pixels or settings.
+    Pixels are found by name: one that the group had not then (its pulses were not usable, and are now) starts afresh,
+    one that it has no more is dropped. Raises TrainArrayError if the files do not belong together, or to other
+    settings, or if the pulses of a pixel have changed.
     """
     path = folder / "state.json"
     if not path.is_file():
@@ -77,8 +88,13 @@ def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TrainArrayError(f"{path}: expected format '{FORMAT}'")
     own = identity(trainer)
+    names = [name for name, *_ in state["identity"]["pixels"]]
+    kept = {k: names.index(p.name) for k, p in enumerate(trainer.pixels) if p.name in names}
     for name, value in own.items():
-        if state["identity"].get(name) != value:
+        then = state["identity"].get(name)
+        if name == "pixels":
+            value, then = [value[k] for k in kept], [then[j] for j in kept.values()]
+        if then != value:
             raise TrainArrayError(
                 f"{path}: {name} differ from those the group was started with; expected the same, or "
                 "another --out"
@@ -94,7 +110,9 @@ def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
         ("exp_avg", trainer.optimiser.exp_avg),
         ("exp_avg_sq", trainer.optimiser.exp_avg_sq),
     ):
-        value.copy_(tensors[name])
+        for k, then in kept.items():
+            value[k] = tensors[name][then].to(value.device)
     trainer.seconds = state["seconds"]
-    trainer.fates = [Fate(**fate) for fate in state["fates"]]
+    for k, then in kept.items():
+        trainer.fates[k] = Fate(**state["fates"][then])
     return int(state["number"])

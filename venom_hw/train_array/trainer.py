@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from venom_hw.backend import BackendError, choose_device
 from venom_hw.train import TrainConfig
+from venom_hw.train.loop import FreshPulses
 from venom_hw.train.schedule import warm_up_then_cosine
 
 from .batch import Batch
@@ -31,7 +33,7 @@ PREDICTED = 4096  # pulses at a time
 @dataclass(frozen=True)
 class PixelPulses:
     """What one pixel trains on: counts (N, L, 2) int16, target (N,) standardised energy, lengths (N,), mean and std of
-    I and Q in counts, the pixel's seed."""
+    I and Q in counts, the pixel's seed; fresh: further pulses, drawn anew for each epoch, in whole windows."""
 
     name: str
     counts: Tensor
@@ -40,6 +42,12 @@ class PixelPulses:
     mean: tuple[float, float]
     std: tuple[float, float]
     seed: int
+    fresh: FreshPulses | None = None
+
+    @property
+    def pulses(self) -> int:
+        """Of an epoch: the own ones and the fresh ones."""
+        return len(self.counts) + (0 if self.fresh is None else self.fresh.count)
 
 
 @dataclass
@@ -55,7 +63,9 @@ class Fate:
 
 
 class ArrayTrainer:
-    """Raises TrainArrayError for a pixel with fewer pulses than a batch, no pixels, or settings that need one model."""
+    """device: as `venom_hw.backend.choose_device` takes it. Raises TrainArrayError for a pixel with fewer pulses than a
+    batch, no pixels, an unusable device, or settings that need one model.
+    """
 
     def __init__(
         self,
@@ -70,25 +80,31 @@ class ArrayTrainer:
         if not pixels:
             raise TrainArrayError("no pixels: expected one or more")
         for pixel in pixels:
-            if len(pixel.counts) < config.batch:
+            if pixel.pulses < config.batch:
                 raise TrainArrayError(
-                    f"{pixel.name}: {len(pixel.counts)} training pulses, expected at least one batch "
+                    f"{pixel.name}: {pixel.pulses} training pulses, expected at least one batch "
                     f"of {config.batch}"
                 )
         self.config, self.pixels, self.retries = config, pixels, retries
-        self.layout, self.device = Layout.of(config.sizes), torch.device(device)
+        try:
+            self.layout, self.device = Layout.of(config.sizes), torch.device(choose_device(device))
+        except BackendError as error:
+            raise TrainArrayError(str(error)) from None
         self.engine = choose_engine(engine, self.layout, config.loss, self.device, threads)
         length = max(p.counts.shape[1] for p in pixels)
         self.counts = torch.zeros(
-            sum(len(p.counts) for p in pixels), length, 2, dtype=torch.int16, device=self.device
+            sum(p.pulses for p in pixels), length, 2, dtype=torch.int16, device=self.device
         )
+        self.target = torch.zeros(len(self.counts), device=self.device)
+        self.lengths = torch.zeros(len(self.counts), dtype=torch.int64, device=self.device)
         first, self.first = 0, []
-        for p in pixels:
-            self.counts[first : first + len(p.counts), : p.counts.shape[1]] = p.counts
+        for p in pixels:  # own pulses, and room behind them for an epoch's fresh ones
+            own = slice(first, first + len(p.counts))
+            self.counts[own, : p.counts.shape[1]] = p.counts.to(self.device)
+            self.target[own], self.lengths[own] = p.target.to(self.device), p.lengths.to(self.device)
+            self.lengths[own.stop : first + p.pulses] = p.counts.shape[1]
             self.first.append(first)
-            first += len(p.counts)
-        self.target = torch.cat([p.target for p in pixels]).to(self.device)
-        self.lengths = torch.cat([p.lengths for p in pixels]).to(self.device)
+            first += p.pulses
         self.mean, self.std = (
             torch.tensor([getattr(p, name) for p in pixels], dtype=torch.float32, device=self.device)
             for name in ("mean", "std")
@@ -100,7 +116,7 @@ class ArrayTrainer:
         self.seconds = 0.0  # of the epochs so far
 
     def steps_per_epoch(self, k: int) -> int:
-        n = len(self.pixels[k].counts)
+        n = self.pixels[k].pulses
         return max(1, min(self.config.pulses_per_epoch or n, n) // self.config.batch)
 
     @property
@@ -120,6 +136,8 @@ class ArrayTrainer:
         """One epoch of every pixel that still trains. `progress` gets the number of pixels of each step."""
         batch = self.config.batch
         active = [k for k, f in enumerate(self.fates) if f.status == "training"]
+        for k in active:
+            self._draw(k)
         order = {k: self._order(k) + self.first[k] for k in active}
         steps = {k: self.steps_per_epoch(k) for k in active}
         sums = dict.fromkeys(active, 0.0)
@@ -147,7 +165,17 @@ class ArrayTrainer:
     def _order(self, k: int) -> Tensor:
         pixel, fate = self.pixels[k], self.fates[k]
         generator = torch.Generator().manual_seed((pixel.seed << 20) + fate.epoch + 1)
-        return torch.randperm(len(pixel.counts), generator=generator).to(self.device)
+        return torch.randperm(pixel.pulses, generator=generator).to(self.device)
+
+    def _draw(self, k: int) -> None:
+        """Put the fresh pulses of pixel k's epoch behind its own ones."""
+        pixel = self.pixels[k]
+        if pixel.fresh is None:
+            return
+        room = slice(self.first[k] + len(pixel.counts), self.first[k] + pixel.pulses)
+        counts, target = pixel.fresh(self.fates[k].epoch)
+        self.counts[room, : counts.shape[1]] = counts.to(self.device)
+        self.target[room] = target.to(self.device)
 
     def _batch(self, which: Tensor, index: Tensor) -> Batch:
         return Batch(
@@ -175,7 +203,7 @@ class ArrayTrainer:
             fate.step += 1
             numbers.append(fate.step)
         if rates:
-            which, step = which[fine], torch.tensor(numbers, device=self.device)
+            which, step = which[fine], torch.tensor(numbers)  # on the CPU: float64, which MPS has not
             self.optimiser.update(
                 self.rows, which, gradient[fine], norm[fine], torch.tensor(rates, device=self.device), step
             )
@@ -211,9 +239,9 @@ class ArrayTrainer:
 
 def check_settings(config: TrainConfig) -> None:
     """Raises TrainArrayError for settings of single models that have no meaning here."""
-    for name in ("n_synthetic", "synthetic", "jitter", "micro_batch", "checkpoint_activations"):
+    for name in ("jitter", "micro_batch", "checkpoint_activations"):
         if getattr(config, name, None):
             raise TrainArrayError(
-                f"setting '{name}' = {getattr(config, name)!r}: pixels train on their own pulses, whole "
-                "batches at a time; expected it unset (python -m venom_hw.train has it)"
+                f"setting '{name}' = {getattr(config, name)!r}: pixels train on their own labels, in "
+                "whole batches; expected it unset (python -m venom_hw.train has it)"
             )
