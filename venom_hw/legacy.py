@@ -92,8 +92,11 @@ def load_legacy(path, data, *, downsample: int = 4, n_tau: float = 5.0, n_pre: i
                             sample_rate_hz=sample_rate_hz)
     train, held, where, notes = _split(pulses, meta)
     training = {"legacy": path.name, "history": meta.history if meta else []}
+    described = {"folder": Path(data).name, "lines": list(pulses.wl_labels)}
+    if full:
+        described["full_traces"] = True  # to be loaded with full=True again, not cut about the trigger
     checkpoint = VenomCheckpoint(model.eval(), pulses.window.to_dict(), normalisation(pulses, train), training,
-                                 {"folder": Path(data).name, "lines": list(pulses.wl_labels)})
+                                 described)
     some = train[:: max(1, len(train) // LOOK_AT)]
     counted, correlation = _scales(checkpoint, pulses, some, energy)
     if counted == "eV":

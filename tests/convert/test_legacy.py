@@ -147,3 +147,12 @@ def test_the_command_writes_a_checkpoint(tmp_path, lab, capsys):
     assert main([*arguments, "--force"]) == 2 and "venom_meta.json" in capsys.readouterr().err
     with pytest.raises(DataError, match="no such folder"):
         load_legacy(write_legacy(tmp_path / "x.safetensors", model), tmp_path / "none")
+
+
+def test_whole_traces_are_remembered(tmp_path, lab):
+    """A model for whole traces is to be given whole traces again (quantisation, evaluation)."""
+    folder, model, held = lab
+    path = write_legacy(tmp_path / "venom.safetensors", model, held)
+    whole, cut = load_legacy(path, folder, full=True).checkpoint, load_legacy(path, folder).checkpoint
+    assert whole.data["full_traces"] is True and "full_traces" not in cut.data
+    assert whole.window["length"] == load_pulse_set(folder, full=True).window.length > cut.window["length"]

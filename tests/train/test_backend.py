@@ -10,7 +10,9 @@ import torch
 
 from venom_hw import backend
 from venom_hw.backend import BackendError, choose_backend, choose_device, require_torch
+from venom_hw.train import TrainConfig
 from venom_hw.train.__main__ import main
+from venom_hw.train.run import train
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,15 @@ def test_training_says_so(monkeypatch, capsys):
     monkeypatch.setenv("VENOM_BACKEND", "mlx")
     assert main(["--ptsi", "--quiet"]) == 2
     assert "error: VENOM_BACKEND = 'mlx'" in capsys.readouterr().err
+
+
+def test_every_way_into_training_says_so(monkeypatch, tmp_path):
+    """Sweeps and leave-one-out call `train` themselves; nothing is simulated or written first."""
+    monkeypatch.setattr(backend, "mlx_runs", lambda: True)
+    monkeypatch.setenv("VENOM_BACKEND", "mlx")
+    with pytest.raises(BackendError, match="VENOM_BACKEND = 'mlx': training runs on PyTorch"):
+        train(TrainConfig(), tmp_path / "run", tmp_path / "simulated", "command", quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_module_is_light():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ import torch
 from venom_hw.model import MKIDEnergySSM, VenomCheckpoint
 from venom_hw.train import TrainConfig, Trainer
 from venom_hw.train import report_pages as pages
-from venom_hw.train.evaluate import FILTER, VENOM, evaluate
+from venom_hw.train.evaluate import FILTER, VENOM, evaluate, text_report
 from venom_hw.train.inspection import attention_weights, inspect_model
+from venom_hw.train.plot import plot_report
 from venom_hw.train.report import chapters, write_report
 
 HISTORY = [{"epoch": k, "train_loss": 1 / k, "val_loss": 0.9 / k, "val_R_rms": 5.0 * k, "lr": 1e-3 / k, "seconds": 2.0}
@@ -132,3 +135,50 @@ def test_pulls_of_an_honest_network_are_a_unit_normal():
 def test_features_of_all_channels(checkpoint, toy_data):
     first, second = pages.feature_pages(inspect_model(checkpoint, toy_data.lines))
     assert (len(first.axes), len(second.axes)) == (16, 4) and "channel 19" in texts(second)
+
+
+def test_without_noise_windows_the_filter_is_left_out_and_the_reason_said(tmp_path, checkpoint, toy_data):
+    with_filter = evaluate(checkpoint, toy_data, 4)
+    test = toy_data.lines.select(np.arange(60))  # as if at energies that were not trained on
+    quiet = replace(toy_data, lines=replace(toy_data.lines, noise=None), test=replace(test, noise=None))
+    found = evaluate(checkpoint, quiet, 4)
+    assert list(found.estimates) == [VENOM] and {row["estimator"] for row in found.between} == {VENOM}
+    assert np.array_equal(found.estimates[VENOM], with_filter.estimates[VENOM])
+    stored = json.loads(json.dumps(found.to_dict()))
+    assert "no noise windows" in stored["left_out"][FILTER] and stored["difference"] == {}
+    assert set(stored["kde"]["estimators"]) == {VENOM}
+    assert set(found.summary()) == {"R_venom", "validation_nll_eV"}
+    said = text_report(found)
+    assert f"left out: {FILTER} (the data set has no noise windows" in said and "paired" not in said
+    assert "left out" not in text_report(with_filter) and with_filter.to_dict()["left_out"] == {}
+    write_report(tmp_path / "a.pdf", found, checkpoint, quiet, HISTORY)
+    assert number_of_pages(tmp_path / "a.pdf") == 7
+    assert "no noise windows" in texts(pages.summary_page(found, checkpoint)).replace("\n     ", "")
+    plot_report(tmp_path / "a.png", found, HISTORY, "title")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_network_that_cannot_be_calibrated_is_no_matter_of_the_filter(checkpoint, toy_data):
+    with torch.no_grad():
+        checkpoint.model.head.fc3.weight[0] *= -1  # estimates that fall with energy
+    with pytest.raises(ValueError):
+        evaluate(checkpoint, toy_data, 4)
+
+
+def test_stored_resolving_powers_beside_the_recomputed_filter(checkpoint, toy_data):
+    first, second, third = toy_data.lines.wl_labels
+    stored = {first: 9.25, third: 7.5}
+    data = replace(toy_data, lines=replace(toy_data.lines, opt_R=stored))
+    found = evaluate(checkpoint, data, 4)
+    assert found.to_dict()["stored_opt_filt_R"] == stored
+    said = text_report(found)
+    part = said[said.index("as stored in the folder's metadata.json (opt_filt_R), and recomputed here:"):]
+    rows = [line.split() for line in part.splitlines()[1:3]]
+    table = found.tables["kde"]
+    for row, label in zip(rows, stored, strict=True):
+        assert row[:3] == [label, "stored", f"{stored[label]:.2f}"]
+        assert " ".join(row[4:]) == str(table.line(FILTER, label))
+    assert second not in part
+    assert "opt_filt_R" not in text_report(evaluate(checkpoint, toy_data, 4))
+    bare = evaluate(checkpoint, replace(data, lines=replace(data.lines, noise=None)), 4)
+    assert f"stored {9.25:6.2f}   recomputed left out" in text_report(bare)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import venom_hw
 from venom_hw.detector import PRESETS, generate_folder, photon_energy
 from venom_hw.model import load_checkpoint
+from venom_hw.quantize.pulses import QuantizeError, load_pulses
 from venom_hw.train import TrainConfig, Trainer, read_config, run
-from venom_hw.train.__main__ import main
-from venom_hw.train.data import between_energies, held_out_energies, prepare
-from venom_hw.train.evaluate import SNAPPING, VENOM, Evaluation, evaluate, snapping
+from venom_hw.train.__main__ import EPILOG, main, parser
+from venom_hw.train.data import between_energies, first_of_each_line, held_out_energies, prepare
+from venom_hw.train.evaluate import FILTER, SNAPPING, VENOM, Evaluation, evaluate, snapping
 from venom_hw.train.meta import read_meta
+from venom_hw.train.options import given_settings, parse_settings
 
 TINY = ["pulses=120", "between=3", "between_pulses=20", "d_model=4", "d_state=2", "d_head_hidden=4", "n_tau=2"]
 
@@ -90,6 +95,18 @@ def test_help_teaches(capsys):
         main(["--help"])
     said = capsys.readouterr().out
     assert "examples:" in said and "weight_decay = 0.0001" in said and "report.png" in said
+    assert "Command line:" not in said and "\nTrain a VENOM network" in said
+
+
+@pytest.mark.parametrize("preset", ["ptsi", "inhf"])
+def test_help_gives_the_command_of_the_shipped_models(preset):
+    shipped = load_checkpoint(Path(venom_hw.__file__).parent / "pretrained" / f"{preset}.safetensors").training
+    (line,) = [x for x in EPILOG.splitlines() if x.endswith(f"as shipped: {preset}")]
+    words = shlex.split(line.removesuffix(f"as shipped: {preset}"))
+    args = parser().parse_args(words[3:])
+    found = vars(read_config(args.config, **(given_settings(args) | parse_settings(args.set))))
+    told = shipped["settings"]
+    assert {k: found[k] for k in told} == told
 
 
 def test_test_energies_are_never_trained_on():
@@ -180,6 +197,50 @@ def test_mean_square_leaves_a_sigma_that_means_something(toy_data):
 def test_whole_traces(tmp_path):
     data = prepare(TrainConfig(data=str(lab_folder(tmp_path, 40)), full=True), tmp_path / "sim")
     assert data.lines.window.length == data.lines.counts.shape[1] > 200 and data.description["full_traces"] is True
+
+
+def test_a_model_of_whole_traces_is_quantised_on_whole_traces(tmp_path):
+    folder, out = lab_folder(tmp_path, 200), tmp_path / "run"
+    sizes = dict(d_model=4, d_state=2, d_head_hidden=4, n_layers=1)
+    config = TrainConfig(data=str(folder), full=True, epochs=2, batch=64, **sizes)
+    assert run.train(config, out, tmp_path / "sim", "command", quiet=True, stop_after=1) is None
+    checkpoint = load_checkpoint(out / "model.safetensors")
+    pulses, trained = load_pulses(folder, checkpoint, [folder]), prepare(config, tmp_path / "sim")
+    count = len(trained.lines)
+    assert np.array_equal(pulses.counts, np.concatenate([trained.lines.counts] * 2))
+    assert np.array_equal(pulses.lines, trained.train_idx) and np.array_equal(pulses.held_out, trained.val_idx)
+    assert np.array_equal(np.setdiff1d(pulses.train, pulses.lines), np.arange(count, 2 * count))
+    del checkpoint.data["full_traces"]  # cut about the trigger, no window is whole
+    with pytest.raises(QuantizeError, match="0 training and 0 held-out windows"):
+        load_pulses(folder, checkpoint)
+
+
+def test_a_folder_without_noise_windows_trains_to_the_end(tmp_path, capsys, monkeypatch):
+    """Traces that begin shortly before the photon, as postage stamps do: no filter, but a network and its report."""
+    # pages and plot without a filter are tested in the reports' own file
+    monkeypatch.setattr(run, "write_report", lambda path, *rest: path.write_text("report"))
+    monkeypatch.setattr(run, "plot_report", lambda path, *rest: path.write_text("plot"))
+    folder, out = lab_folder(tmp_path, 120), tmp_path / "run"
+    (folder / "noise.npz").unlink(missing_ok=True)
+    for path in folder.glob("*nm.npz"):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        np.savez(path, **{k: v[:, 420:900] if k.endswith("_trace") else v for k, v in arrays.items()})
+    options = ["--epochs", "6", "--batch", "32", "--lr", "0.02", "--n-tau", "2", "--d-model", "4", "--d-state", "2",
+               "--d-head-hidden", "4", "--report-every", "3", "--quiet"]
+    assert main(["--data", str(folder), "--out", str(out), *options]) == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"left out: {FILTER} (the data set has no noise windows" in said.out and "no report" not in said.err
+    assert {p.name for p in out.iterdir()} >= {"report.txt", "report.pdf", "report.png", "report-0003.pdf"}
+    report = json.loads((out / "report.json").read_text())
+    assert set(report["kde"]["estimators"]) == {VENOM} and "no noise windows" in report["left_out"][FILTER]
+    metrics = load_checkpoint(out / "model.safetensors").training["metrics"]
+    assert metrics["R_venom"]["value"] == report["kde"]["estimators"][VENOM]["mean"]["value"]
+
+
+def test_first_of_each_line():
+    wl_ids = np.array([2, 0, 0, 2, 0, 2, 1])
+    assert first_of_each_line(np.array([6, 5, 4, 3, 2, 0]), wl_ids, 2).tolist() == [4, 2, 6, 5, 3]
 
 
 def evaluation(line_power, between_power):

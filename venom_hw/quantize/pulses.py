@@ -39,13 +39,14 @@ class Pulses:
 
 
 def load_pulses(folder: str | Path, model: VenomCheckpoint, extra: Sequence[str | Path] = ()) -> Pulses:
-    """Windows of data folders at the checkpoint's window; the split's seed and fraction come from the
-    checkpoint too.
+    """Windows of data folders at the checkpoint's window, or whole traces where it was trained on those; the split's
+    seed and fraction come from the checkpoint too. Raises DataError, QuantizeError.
     """
     window = Window.from_dict(model.window)
     settings = model.training.get("settings", {})
     clip = float(settings.get("peak_sigma", 2.0))  # another clip would give another split
-    pulses: PulseSet = load_pulse_set(folder, window=window, peak_sigma=clip)
+    cut = dict(window=window, peak_sigma=clip, full=bool(model.data.get("full_traces")))
+    pulses: PulseSet = load_pulse_set(folder, **cut)
     train, held_out = stratified_split(
         pulses.wl_ids, float(settings.get("validation", 0.15)), int(settings.get("split_seed", 0))
     )
@@ -58,7 +59,7 @@ def load_pulses(folder: str | Path, model: VenomCheckpoint, extra: Sequence[str 
         )
     counts, energies, ids, train = [pulses.counts], [pulses.energies], [pulses.wl_ids], [lines]
     for path in extra:
-        more = load_pulse_set(path, window=window, peak_sigma=clip)
+        more = load_pulse_set(path, **cut)
         train.append(sum(map(len, counts)) + np.flatnonzero(more.lengths == window.length))
         counts.append(more.counts)
         energies.append(more.energies)

@@ -1,4 +1,5 @@
-"""Command line: train a float VENOM model on simulated or measured MKID pulses."""
+"""Train a VENOM network to read photon energies from raw MKID pulses, simulated or measured, and report its resolving
+power against an optimal filter on held-out pulses."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from venom_hw.backend import BackendError, require_torch
+from venom_hw.backend import BackendError
 from venom_hw.detector import DataError
 from venom_hw.model import CheckpointError, ModelError
 
@@ -34,11 +35,14 @@ leaving a line out shows: python -m venom_hw leave-one-out.
 model_meta.json (history, held-out pulses), config.toml (the settings in effect), report.txt, report.json, report.png
 and report.pdf (resolving power against the shared-template optimal filter on the same held-out pulses, spectra, parity,
 residuals, attention; --plot-features adds every feature channel), report-0005.pdf ... (--report-every 5), generator.npz
-(with synthetic pulses), state.json and state-*.safetensors (for --resume).
+(with synthetic pulses), state.json and state-*.safetensors (for --resume). The filter needs noise: noise.npz, or a
+longer stretch before the pulses; without (postage stamps) it is left out, and the report says so. R values that the
+folder stores (opt_filt_R in metadata.json) are shown beside it.
 
 examples:
-  python -m venom_hw.train --preset ptsi                        the shipped PtSi model: simulate, train, report
-  python -m venom_hw.train --preset inhf --set pulses=10000 pulses_per_epoch=60000         the shipped InHf model
+  python -m venom_hw.train --preset ptsi                        simulate a PtSi detector, train, report
+  python -m venom_hw.train --preset ptsi --epochs 25 --set pulses=10000 between_pulses=600 warmup=5     as shipped: ptsi
+  python -m venom_hw.train --preset inhf --epochs 25 --set pulses=10000 between_pulses=600 warmup=5     as shipped: inhf
   python -m venom_hw.train --data lab/PtSi --n-synthetic 120000 --epochs 25 --report-every 5 --out runs/lab
   python -m venom_hw.train --data lab/PtSi --synthetic --epochs 2 --out runs/quick       a quick test, synthetic pulses
   python -m venom_hw.train --data lab/PtSi --jitter 808nm=0.01 920nm=0.008 --out runs/jitter
@@ -107,7 +111,6 @@ def main(argv: list[str] | None = None) -> int:
     direct = given_settings(args)
     command = shlex.join(["python", "-m", "venom_hw.train", *argv])
     try:
-        require_torch("training")
         if args.resume:
             if args.config or args.set or args.data_root or direct or args.out not in (None, args.resume):
                 raise TrainError(

@@ -102,6 +102,12 @@ def simulated_folders(
     return folders
 
 
+def first_of_each_line(index: np.ndarray, wl_ids: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the pulses `index` of each line, line after line; wl_ids (N,) of all pulses."""
+    lines = wl_ids[index]
+    return np.concatenate([index[lines == k][:count] for k in np.unique(lines)])
+
+
 def prepare(
     config: TrainConfig, simulated: Path, progress: Callable[[int], None] | None = None
 ) -> TrainingData:
@@ -131,8 +137,7 @@ def prepare(
     fit_idx = train_idx
     if config.line_pulses and not config.data:
         # A line with many times the pulses of its neighbourhood is a spike in the prior, to which estimates snap.
-        members = (train_idx[lines.wl_ids[train_idx] == k][: config.line_pulses] for k in np.unique(lines.wl_ids))
-        fit_idx = np.concatenate(list(members))
+        fit_idx = first_of_each_line(train_idx, lines.wl_ids, config.line_pulses)
     sets = tuple(load_pulse_set(p, **cut, window=lines.window) for p in extra)
     source = {
         k: v

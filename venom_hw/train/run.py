@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from venom_hw import __version__
 from venom_hw.atomic import write_atomically
+from venom_hw.backend import require_torch
 from venom_hw.model import MKIDEnergySSM, VenomCheckpoint, load_checkpoint, save_checkpoint
 
 from .config import TrainConfig
@@ -152,8 +153,10 @@ def train(
     """Run (or go on with) a training in folder `out`; returns the evaluation, or None if `stop_after` epochs
     ended it early.
 
-    Raises TrainError for a folder that holds another run, or unusable settings; DataError for unusable pulses.
+    Raises TrainError for a folder that holds another run, or unusable settings; DataError for unusable pulses;
+    BackendError where another library than PyTorch is asked for.
     """
+    require_torch("training")
     torch.set_num_threads(config.threads)
     if not resume and (out / "state.json").exists():
         raise TrainError(
