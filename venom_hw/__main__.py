@@ -86,8 +86,9 @@ The usual road:
   python -m venom_hw quantize --model runs/ptsi/model.safetensors --data data/ptsi --out runs/ptsi-quantised
   python -m venom_hw hls --model runs/ptsi-quantised --board rfsoc4x2
 
-Each command is a module too: python -m venom_hw.data_report is python -m venom_hw data-report. Errors end with
-status 2 and say what was expected. Environment: VENOM_BACKEND=torch|mlx chooses what a float model runs on.
+Usage lines name a command's module, which runs it too: python -m venom_hw.data_report is data-report, python -m
+venom_hw.evaluation is evaluate, python -m venom_hw.evaluation leave-one-out is leave-one-out. Errors end with status 2
+and say what was expected. Environment: VENOM_BACKEND=torch|mlx chooses what a float model runs on.
 """
 
 

@@ -60,6 +60,9 @@ def test_every_help_teaches(command, capsys):
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     module = command.module.removesuffix(".__main__")
+    said = f"python -m venom_hw.{module}{' '.join(['', *command.prefix])} is {command.name}"
+    plain = command.name.replace("-", "_") == module
+    assert plain or said in " ".join(cli.help_text().split()), "the list of commands says where its module is"
     assert f"python -m venom_hw.{module}" in printed, "prog names the module"
     assert "example" in printed
 

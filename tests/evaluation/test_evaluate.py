@@ -9,7 +9,7 @@ import pytest
 from venom_hw.detector import PRESETS, photon_energy
 from venom_hw.detector.cramer_rao import resolving_power_bound
 from venom_hw.evaluation import EvaluationError, evaluate_estimators, read_report, write_report
-from venom_hw.evaluation.estimators import BOUND, FILTERS, FLOAT
+from venom_hw.evaluation.estimators import BOUND, FILTERS, FLOAT, STORED
 from venom_hw.evaluation.markdown import headline_markdown, report_markdown
 from venom_hw.evaluation.sample import load_sample, simulated_preset
 from venom_hw.evaluation.text import text_report
@@ -107,13 +107,42 @@ def test_windows_that_end_early_are_left_out_and_said(known_model):
     assert sample.notes == ["7 of 400 windows end early and were left out."]
 
 
+def test_a_folder_of_short_windows_is_judged_at_their_length(known_model):
+    """As of postage stamps: most windows of each line end at sample 24 or 25, and none of what is there is used."""
+    pulses = known_pulses(20.0, 400)
+    lengths = np.where(np.arange(len(pulses)) % 2 == 0, 24, 25)
+    lengths[::100] = 12
+    counts = np.where(np.arange(LENGTH)[None, :, None] < lengths[:, None, None], pulses.counts, -999).astype(np.int16)
+    short = dataclasses.replace(pulses, counts=counts, lengths=lengths)
+    sample = load_sample(known_model, short)
+    assert sample.judged.counts.shape[1:] == (24, 2) and (sample.judged.lengths == 24).all()
+    assert "first 24 of the model's 32" in sample.notes[0] and "16 of 1600" in sample.notes[1]
+    assert not (sample.judged.counts == -999).any()
+    between = known_pulses(20.0, 300, 5, at_energies([0.99, 1.18]))
+    report = evaluate_estimators(known_model, sample, between=between, n_boot=5)
+    assert report.names == [*FILTERS.values(), FLOAT] and report.provenance["window"]["length"] == 24
+    for name in report.names:
+        assert abs(report.tables["gaussian"].mean(name).value / 20 - 1) < 0.12
+    with pytest.raises(EvaluationError, match="most windows end after 6 samples, before their pulse"):
+        load_sample(known_model, dataclasses.replace(pulses, lengths=np.full(len(pulses), 6)))
+
+
 def test_all_kinds_of_filter(known_model):
     report = evaluate_estimators(known_model, known_pulses(20.0, 400), n_boot=5)
     assert report.names == [*FILTERS.values(), FLOAT]
     for name in report.names:  # the pulse is the same but for its height: they all find it
         assert abs(report.tables["gaussian"].mean(name).value / 20 - 1) < 0.1
-    with pytest.raises(EvaluationError, match="no noise windows"):
-        evaluate_estimators(known_model, dataclasses.replace(known_pulses(20.0, 100), noise=None), **QUICK)
+
+
+def test_without_noise_windows_the_filters_are_left_out_and_that_is_said(known_model):
+    quiet = dataclasses.replace(known_pulses(20.0, 400), noise=None)
+    report = evaluate_estimators(known_model, quiet, n_boot=5)
+    assert report.names == [FLOAT] and report.pairs() == []
+    assert "No optimal filters: the folder has no noise windows" in report.notes[0]
+    assert "No optimal filters" in text_report(report) and "No optimal filters" in report_markdown(report.to_dict())
+    assert evaluate_estimators(known_model, quiet, n_boot=5, filters=[]).notes == []
+    with pytest.raises(EvaluationError, match="filter 'wiener'"):
+        evaluate_estimators(known_model, quiet, filters=["wiener"])
 
 
 def test_what_cannot_be_judged_is_refused(known_model):
@@ -159,8 +188,71 @@ def test_bound_of_a_simulated_folder(known_model):
 def test_an_estimator_above_the_bound_is_said(known_model):
     report = evaluate_estimators(known_model, known_pulses(20.0), **QUICK)
     assert not dataclasses.replace(report, bound=np.full(4, 25.0)).warnings()
-    (above,) = [w for w in dataclasses.replace(report, bound=np.array([25, 25, 8, 25.0])).warnings() if FLOAT in w]
-    assert "at 1200nm (R " in above and "bound 8.0" in above and "1100nm" not in above
+    low = dataclasses.replace(report, bound=np.array([25, 25, 8, 25.0]))
+    above = [w for w in low.warnings() if FLOAT in w]
+    assert len(above) == len(report.tables) == 3
+    for warning in above:
+        assert "at 1200nm (R " in warning and "bound 8.0" in warning and "1100nm" not in warning
+    assert ["prior" in w for w in above] == [True, True, False] and "clipped at 2 sigma" in above[2]
+    unclipped = dataclasses.replace(low, provenance=report.provenance | {"peak_sigma": 0.0})
+    assert ["a prior, a bias" in w for w in unclipped.warnings() if FLOAT in w] == [True] * 3
+    mean = dataclasses.replace(report, bound=np.full(4, report.tables["gaussian"].mean(FLOAT).low - 0.1))
+    assert any("all lines (mean R" in w for w in mean.warnings())
+
+
+def test_the_bound_is_not_shown_for_clipped_rms_errors(known_model):
+    report = evaluate_estimators(known_model, known_pulses(20.0, 400), **QUICK)
+    bounded = dataclasses.replace(report, bound=np.full(4, 25.0))
+    row = next(x for x in text_report(bounded).splitlines() if x.startswith(BOUND))
+    assert row.split()[-4:] == ["25.00", "25.00", "(clipped)", "25.00"]
+    stored = bounded.to_dict()
+    assert stored["bound"]["holds_for"] == ["kde", "scott"]
+    markdown = report_markdown(stored)
+    assert f"| {BOUND} | 25.0 | 25.0 | (clipped) |" in markdown and "No bound holds for R Gaussian" in markdown
+    free = dataclasses.replace(bounded, provenance=report.provenance | {"peak_sigma": 0.0})
+    row = next(x for x in text_report(free).splitlines() if x.startswith(BOUND))
+    assert row.split()[-4:] == ["25.00"] * 4 and "(clipped)" not in report_markdown(free.to_dict())
+    assert free.to_dict()["bound"]["holds_for"] == ["kde", "scott", "gaussian"]
+
+
+def test_widened_intervals_are_said(known_model):
+    report = evaluate_estimators(known_model, known_pulses(20.0, 400), **QUICK)
+    assert "widened by 1.3, as measured" in text_report(report)
+    assert report.to_dict()["interval_widening"] == {"kde": 1.3, "scott": 1.0, "gaussian": 1.0}
+    assert "widened by 1.3, as measured" in report_markdown(report.to_dict())
+
+
+def test_stored_resolving_power_of_a_filter_stands_beside(known_model):
+    pulses = known_pulses(20.0, 400)
+    plain = evaluate_estimators(known_model, pulses, **QUICK)
+    assert STORED not in text_report(plain) + report_markdown(plain.to_dict())
+    report = evaluate_estimators(
+        known_model, dataclasses.replace(pulses, opt_R={"1000nm": 11.5, "1200nm": 13.5}), **QUICK
+    )
+    text, markdown = text_report(report), report_markdown(report.to_dict())
+    assert any(x.startswith(STORED) and x.split()[-1] == "12.50" for x in text.splitlines())
+    cells = {x.split()[0]: x.split()[-1] for x in text.splitlines() if x.startswith("1") and "nm " in x}
+    assert cells == {"1000nm": "11.50", "1100nm": "-", "1200nm": "13.50", "1300nm": "-"}
+    assert report.to_dict()["stored_filter_R"] == {"1000nm": 11.5, "1200nm": 13.5}
+    assert f"| {STORED} | 12.5 |" in markdown
+    row = next(x for x in markdown.splitlines() if x.startswith("| 1200nm"))
+    assert row.endswith("| 13.5 |")
+
+
+def test_a_filter_does_not_snap_its_calibration_is_off(known_model):
+    between = known_pulses(20.0, 300, 5, at_energies([0.99, 1.08, 1.18]))
+    report = evaluate_estimators(known_model, known_pulses(20.0, 400), between=between, **QUICK)
+    name = FILTERS["shared"]
+    off = report.between["gaussian"]
+    bad = dataclasses.replace(off, value=off.value | {name: off.value[name] / 3})
+    kde = report.between["kde"]
+    k = kde.labels.index(max(kde.labels))
+    shifted = kde.bias[name].copy()
+    shifted[k] = 0.25
+    kde = dataclasses.replace(kde, bias=kde.bias | {name: shifted})
+    (said,) = dataclasses.replace(report, between={"kde": kde, "gaussian": bad}).warnings()
+    assert said.startswith(name) and f"{kde.labels[k]} (+250 meV)" in said and "spline" in said
+    assert "snaps to" not in said and "train it" not in said
 
 
 def test_files_and_tables(tmp_path, known_model):

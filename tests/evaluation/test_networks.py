@@ -11,7 +11,8 @@ from venom_hw.detector import PRESETS, generate_folder
 from venom_hw.evaluation import evaluate_estimators
 from venom_hw.evaluation.__main__ import main
 from venom_hw.evaluation.between import all_untrained, simulate_between, trained_energies, untrained_energies
-from venom_hw.evaluation.estimators import FLOAT, GOLDEN, QUANTISED, float_model
+from venom_hw.evaluation.estimators import FLOAT, GOLDEN, QUANTISED
+from venom_hw.evaluation.models import float_model
 from venom_hw.evaluation.sample import load_at
 from venom_hw.flow.model_files import PRETRAINED
 
@@ -86,7 +87,7 @@ def test_command_line(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["--model", "nothing.safetensors"], "nothing.safetensors: no such file"),
+        (["--model", "nothing.safetensors"], "model 'nothing.safetensors': expected a file"),
         (["--quantised", "nothing"], "neither a shipped model"),
         (["--data", "nowhere"], "nowhere"),
         (["--filters", "wiener"], "'wiener'"),

@@ -21,9 +21,9 @@ SNAPPING = 1.6  # ratio of R at a line to R between the lines from which a repor
 
 def trained_energies(model: VenomCheckpoint, labels: list[str]) -> list[float] | None:
     """Energies in eV that the model was trained on, as far as its file tells: the lines and, where they were simulated,
-    those between them; None where folders of a user's own may hold others."""
+    those between them; None where folders of a user's own may hold others, or where synthetic pulses had any."""
     settings = model.training.get("settings", {})
-    if not settings or settings.get("extra"):
+    if not settings or any(settings.get(key) for key in ("extra", "synthetic", "n_synthetic")):
         return None
     return [photon_energy(w) for w in _wavelengths(labels)] + _continuum(model, labels)
 

@@ -14,9 +14,9 @@ import numpy as np
 from venom_hw.datapath.golden import Golden
 from venom_hw.detector import fit_filter_baseline
 from venom_hw.detector.energy_calibration import EnergyCalibration
-from venom_hw.flow.model_files import PRETRAINED, ModelFiles, find_model
+from venom_hw.flow.model_files import ModelFiles, find_model
 from venom_hw.interchange.importer import import_venom
-from venom_hw.model import VenomCheckpoint, load_checkpoint
+from venom_hw.model import VenomCheckpoint
 from venom_hw.quantize.checkpoint import load_quantised
 from venom_hw.quantize.evaluate import predict as predict_quantised
 
@@ -30,6 +30,7 @@ FILTERS = {
 }
 FLOAT, QUANTISED, GOLDEN = "VENOM float", "VENOM quantised", "VENOM golden (integers)"
 BOUND = "Cramer-Rao bound"
+STORED = "stored filter R"  # of the folder's metadata.json
 
 SLOPE_STEP = 0.02  # relative, about half a line's width
 SLOPES = (0.75, 1.33)  # of a network's calibration, outside which a report warns
@@ -67,11 +68,16 @@ class Estimator:
 
 
 def filter_estimators(sample: Sample, kinds: Sequence[str]) -> list[Estimator]:
-    """The optimal filters named in `kinds` (keys of FILTERS), fitted to the training pulses."""
+    """The optimal filters named in `kinds` (keys of FILTERS), fitted to the training pulses.
+
+    None for pulses without noise windows: a filter's weights come from the noise's spectrum.
+    """
     found = []
     for kind in kinds:
         if kind not in FILTERS:
             raise EvaluationError(f"filter {kind!r}: expected one of {', '.join(FILTERS)}")
+        if sample.pulses.noise is None:
+            continue
         try:
             baseline = fit_filter_baseline(sample.pulses, sample.train, kind=kind)
         except ValueError as error:
@@ -122,11 +128,3 @@ def quantised_files(quantised: str | Path) -> ModelFiles:
     """The files of a shipped quantised model (ptsi, or ptsi-quantised) or of a folder."""
     name = str(quantised)
     return find_model(name if Path(name).is_dir() else name.removesuffix("-quantised"))
-
-
-def float_model(model: str | Path | VenomCheckpoint) -> VenomCheckpoint:
-    """A checkpoint, of a file or a shipped model's name. Raises venom_hw.model's CheckpointError."""
-    if isinstance(model, VenomCheckpoint):
-        return model
-    shipped = PRETRAINED / f"{model}.safetensors"
-    return load_checkpoint(shipped if not Path(model).exists() and shipped.is_file() else model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,18 @@ from .estimators import (
     Progress,
     filter_estimators,
     float_estimator,
-    float_model,
     golden_estimator,
     quantised_estimator,
     quantised_files,
 )
+from .models import float_model
 from .report import EstimatorReport
-from .sample import Sample, full_windows, load_at, load_sample, simulated_preset
+from .sample import Sample, cut_to, full_windows, load_at, load_sample, simulated_preset, whole_traces
 
 
 def evaluate_estimators(
     model: str | os.PathLike | VenomCheckpoint,
-    data: str | os.PathLike | PulseSet,
+    data: str | os.PathLike | PulseSet | Sample,
     *,
     quantised: str | os.PathLike | None = None,
     between: str | os.PathLike | PulseSet | None = None,
@@ -48,6 +49,7 @@ def evaluate_estimators(
     seed: int = 0,
     calibration_pulses: int = 1000,
     held_out_pulses: int | None = None,
+    peak_sigma: float | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> EstimatorReport:
@@ -57,8 +59,9 @@ def evaluate_estimators(
     judged on its held-out part; the split is that of the model's training.
 
     Args:
-        model: float model: checkpoint, its file, or a shipped name.
-        data: folder of pulses, or a set loaded at the model's window.
+        model: float model: checkpoint, its file, folder of its run, or a shipped name.
+        data: folder of pulses, or a set loaded at the model's window, or what `load_sample` made of either (then
+            calibration_pulses, held_out_pulses and peak_sigma are its own).
         quantised: folder of a quantised model (or shipped name): adds the Brevitas network and the golden integers.
         between: folder (or set) of pulses at energies between the lines; estimators that must be told a pulse's line
             are left out there.
@@ -67,6 +70,8 @@ def evaluate_estimators(
         n_boot, level, seed: of the bootstrap; all estimators share its resamples, so differences are paired.
         calibration_pulses: training pulses of each line for the networks' calibrations.
         held_out_pulses: the most held-out pulses of each line that are judged; default all.
+        peak_sigma: clip of the judged pulses' heights; default the model's, 0 for none. Without it tails are judged
+            too, and the bound holds for R by the rms error as well.
         progress: wraps ranges (tqdm); say: gets a line of text at each stage.
 
     Raises:
@@ -74,15 +79,23 @@ def evaluate_estimators(
     """
     checkpoint = float_model(model)
     say("loading pulses")
-    sample = load_sample(
-        checkpoint, data, calibration_pulses=calibration_pulses, held_out_pulses=held_out_pulses
-    )
-    other = _between(checkpoint, between)
+    if isinstance(data, Sample):
+        sample = replace(data, notes=list(data.notes))
+    else:
+        sample = load_sample(
+            checkpoint, data, calibration_pulses=calibration_pulses, held_out_pulses=held_out_pulses,
+            peak_sigma=peak_sigma,
+        )  # fmt: skip
+    other = _between(checkpoint, between, sample)
     files = None if quantised is None else quantised_files(quantised)
     estimators = []
     for kind in filters:
         say(f"fitting {FILTERS.get(kind, kind)}")
         estimators += filter_estimators(sample, [kind])
+    if filters and sample.pulses.noise is None:
+        sample.notes.append(
+            "No optimal filters: the folder has no noise windows (noise.npz, or a longer stretch before the pulses)."
+        )
     say("calibrating the float network")
     estimators.append(float_estimator(checkpoint, sample))
     if files is not None:
@@ -116,7 +129,7 @@ def evaluate_estimators(
     if other is not None:
         say("judging pulses between the lines")
     between_tables = None if other is None else _judge_between(other, estimators, settings)
-    bound_of = _bound(preset, sample)
+    bound_of = _bound(preset, sample, whole_traces(checkpoint))
     return EstimatorReport(
         tables=tables,
         estimates=estimates,
@@ -128,6 +141,7 @@ def evaluate_estimators(
         integers=integers,
         slopes=slopes,
         notes=sample.notes,
+        stored_R=sample.pulses.opt_R or None,
         provenance=_provenance(checkpoint, model, data, quantised, between, sample)
         | {"between_untrained": other is not None
            and all_untrained(checkpoint, sample.pulses.wl_labels, np.unique(other.energies))}
@@ -139,13 +153,14 @@ def _tables(estimates, energies, wl_ids, labels, settings):
     return {m: resolving_power_table(estimates, energies, wl_ids, labels, metric=m, **settings) for m in METRICS}
 
 
-def _between(checkpoint: VenomCheckpoint, between) -> PulseSet | None:
+def _between(checkpoint: VenomCheckpoint, between, sample: Sample) -> PulseSet | None:
     if between is None:
         return None
-    pulses = load_at(checkpoint, between)
+    length = sample.pulses.counts.shape[1]
+    pulses = cut_to(load_at(checkpoint, between, sample.peak_sigma), length)
     pulses = pulses.select(full_windows(pulses))
     if not len(pulses):
-        raise EvaluationError(f"{between}: no window of full length {checkpoint.window['length']} between the lines")
+        raise EvaluationError(f"{between}: no window of full length {length} between the lines")
     return pulses
 
 
@@ -154,17 +169,20 @@ def _judge_between(pulses: PulseSet, estimators: Sequence[Estimator], settings: 
     return _tables(estimates, pulses.energies, pulses.wl_ids, pulses.wl_labels, settings)
 
 
-def _bound(preset, sample: Sample):
-    """Function of energies (K,) -> R at the bound (K,), or None where the detector is not known."""
+def _bound(preset, sample: Sample, whole: bool):
+    """Function of energies (K,) -> R at the bound (K,), or None where the detector is not known. whole: the windows
+    are whole traces, so the pulse lies where the preset puts it, not n_pre samples after their start."""
     if preset is None:
         return lambda energies: None
     window = sample.pulses.window
+    if whole:
+        window = replace(window, n_pre=min(preset.arrival_index // window.downsample, window.length - 1))
     return lambda energies: np.array([resolving_power_bound(preset, float(e), window) for e in energies])
 
 
 def _provenance(checkpoint: VenomCheckpoint, model, data, quantised, between, sample: Sample) -> dict:
     def name(x):
-        return None if x is None or isinstance(x, (PulseSet, VenomCheckpoint)) else Path(x).name
+        return None if x is None or isinstance(x, (PulseSet, Sample, VenomCheckpoint)) else Path(x).name
 
     ids, held = sample.pulses.wl_ids, sample.held_out
     return {
@@ -179,4 +197,5 @@ def _provenance(checkpoint: VenomCheckpoint, model, data, quantised, between, sa
         "between_source": {} if name(between) is None else described(between),
         "held_out": {label: int((ids[held] == k).sum()) for k, label in enumerate(sample.pulses.wl_labels)},
         "window": sample.pulses.window.to_dict(),
+        "peak_sigma": sample.peak_sigma,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .estimators import BOUND
+from .estimators import BOUND, STORED
 
 
 def interval(value: dict, digits: int = 1, scale: float = 1.0, sign: bool = False) -> str:
@@ -58,10 +58,13 @@ def report_markdown(report: dict) -> str:
     ]
     if "bound" in report:
         mean, inner = f"{report['bound']['mean']:.1f}", f"{report['bound']['mean_inner']:.1f}"
-        rows.append([BOUND, mean, mean, mean, inner, ""])
+        rows.append([BOUND, mean, mean, "(clipped)" if "gaussian" in report["bound"] else mean, inner, ""])
+    stored = report.get("stored_filter_R")
+    if stored:
+        rows.append([STORED, f"{sum(stored.values()) / len(stored):.1f}", "", "", "", ""])
     parts.append("Mean R over the lines: E / FWHM of the locally adaptive kernel density (the headline), of a kernel "
                  "of Scott's bandwidth, and E / (2.355 rms error). Inner lines: without the two outermost, where the "
-                 "end of the training energies flatters a network.")
+                 "end of the training energies flatters a network." + _remarks(report))
     head = ["estimator", "R adaptive", "R Scott", "R Gaussian", "R adaptive, inner lines", "largest bias, meV"]
     parts.append(_table(head, rows))
     rows = [
@@ -74,7 +77,7 @@ def report_markdown(report: dict) -> str:
         i = report["integers"]
         parts.append(f"Golden integers against the quantised network: {i['differ']} of {i['windows']} energies differ. "
                      f"Quantised against float: rms {i['fidelity_per_cent_of_sigma']:.1f} % of sigma.")
-    parts += ["## R by line", _by_line(kde, report.get("bound", {}).get("lines"))]
+    parts += ["## R by line", _by_line(kde, report.get("bound", {}).get("lines"), stored)]
     parts += ["## Bias of the median by line, meV", _bias(kde)]
     if "between" in report:
         off = report["between"]["tables"]["kde"]
@@ -89,6 +92,19 @@ def report_markdown(report: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _remarks(report: dict) -> str:
+    """What else has to be known of the columns; reports of older versions say less."""
+    out = ""
+    wide = report.get("interval_widening", {}).get("kde")
+    if wide:
+        out += f" Intervals of R adaptive are widened by {wide:g}, as measured: its resamples keep their bandwidths."
+    if "gaussian" in report.get("bound", {}):
+        out += f" No bound holds for R Gaussian: {report['bound']['gaussian']}."
+    if report.get("stored_filter_R"):
+        out += f" {STORED[0].upper()}{STORED[1:]}: `opt_filt_R` of the folder's metadata.json."
+    return out
+
+
 def _origin(source: dict) -> str:
     if not source.get("simulated"):
         return "measured"
@@ -99,16 +115,18 @@ def _lines(table: dict) -> list[tuple[str, float]]:
     return list(zip(table["labels"], table["energies_eV"], strict=True))
 
 
-def _by_line(table: dict, bound: dict | None) -> str:
+def _by_line(table: dict, bound: dict | None, stored: dict | None = None) -> str:
     estimators = table["estimators"]
-    head = ["line", "eV", *estimators, *([BOUND] if bound else [])]
+    head = ["line", "eV", *estimators, *([BOUND] if bound else []), *([STORED] if stored else [])]
     rows = [
         [label, f"{energy:.4f}", *(interval(e["lines"][label]) for e in estimators.values()),
-         *([f"{bound[label]:.1f}"] if bound else [])]
+         *([f"{bound[label]:.1f}"] if bound else []),
+         *([f"{stored[label]:.1f}" if label in stored else ""] if stored else [])]
         for label, energy in _lines(table)
     ]
     means = [interval(e["mean"]) for e in estimators.values()]
-    rows.append(["mean", "", *means, *([f"{sum(bound.values()) / len(bound):.1f}"] if bound else [])])
+    rows.append(["mean", "", *means, *([f"{sum(bound.values()) / len(bound):.1f}"] if bound else []),
+                 *([f"{sum(stored.values()) / len(stored):.1f}"] if stored else [])])
     return _table(head, rows)
 
 

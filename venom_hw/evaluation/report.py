@@ -25,7 +25,8 @@ class EstimatorReport:
     """tables {metric: table of all estimators at the lines}; estimates {name: (N,) eV} of the held-out pulses, energies
     (N,) eV and wl_ids (N,) of those; bound (lines,) R at the Cramer-Rao bound or None; between, between_bound: the same
     at energies between the lines, or None; integers: golden against quantised; slopes {network: (smallest, largest) of
-    its calibration at the lines}; notes; provenance."""
+    its calibration at the lines}; notes; provenance; stored_R {line: R} of a filter, as the folder's metadata.json
+    has it (opt_filt_R), or None."""
 
     tables: dict[str, ResolvingPowerTable]
     estimates: dict[str, np.ndarray]
@@ -38,6 +39,7 @@ class EstimatorReport:
     slopes: dict[str, tuple[float, float]]
     notes: list[str]
     provenance: dict
+    stored_R: dict[str, float] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -72,25 +74,61 @@ class EstimatorReport:
             if low < SLOPES[0] or high > SLOPES[1]:
                 out.append(squeezed(name, low, high))
         for name, ratio in self.snapping().items():
-            if ratio > SNAPPING:
+            if ratio > SNAPPING and name in FILTERS.values():
+                out.append(self._bent(name, ratio))
+            elif ratio > SNAPPING:
                 out.append(
                     f"{name}: R at a line is {ratio:.1f} times that between the lines. It snaps to the lines, so this "
                     "is no resolving power: train it on more energies."
                 )
-        if self.bound is not None:
-            table = self.tables["kde"]
+        return out + self._above_the_bound()
+
+    def _bent(self, name: str, ratio: float) -> str:
+        """The warning about a filter: it knows nothing of lines, but it was calibrated on few of them."""
+        off = self.between["kde"]
+        k = int(np.nanargmax(np.abs(off.bias[name])))
+        return (
+            f"{name}: R at a line is {ratio:.1f} times that between the lines. A filter cannot snap: its energy "
+            "calibration, a spline through the lines, is off between them, most at "
+            f"{off.labels[k]} ({1e3 * off.bias[name][k]:+.0f} meV). Calibrate it on more lines."
+        )
+
+    def bound_holds(self, metric: str) -> bool:
+        """Whether the bound is one for this metric: a clip of peak heights cuts the tails of R by the rms error."""
+        return metric != "gaussian" or not self.provenance.get("peak_sigma")
+
+    def _above_the_bound(self) -> list[str]:
+        """A warning for each metric and estimator whose intervals lie above the bound, at a line or in the mean."""
+        out, clipped = [], []
+        for metric, table in self.tables.items() if self.bound is not None else ():
             for name in self.names:
                 above = [
                     f"{label} (R {table.line(name, label)}, bound {bound:.1f})"
                     for label, bound in zip(table.labels, self.bound, strict=True)
                     if table.line(name, label).low > bound
                 ]
-                if above:
+                if table.mean(name).low > self.bound.mean():
+                    above.append(f"all lines (mean R {table.mean(name)}, bound {self.bound.mean():.1f})")
+                if above and not self.bound_holds(metric):
+                    clipped.append(f"{name} at {', '.join(above)}")
+                elif above:
                     out.append(
-                        f"{name} is above the bound of an unbiased estimator at {', '.join(above)}: a prior, a bias, "
-                        "or a peaked distribution."
+                        f"{name} is above the bound of an unbiased estimator at {', '.join(above)} by "
+                        f"{METRICS[metric].title}: a prior, a bias, or a peaked distribution."
                     )
+        if clipped:
+            out.append(
+                f"E / (2.355 rms) is above the bound: {'; '.join(clipped)}. The bound does not hold for it here: "
+                f"{self.clip_said()}."
+            )
         return out
+
+    def clip_said(self) -> str:
+        """Why the bound does not hold for R by the rms error."""
+        return (
+            f"the judged pulses are clipped at {self.provenance['peak_sigma']:g} sigma of their heights, which cuts "
+            "tails; --peak-sigma 0 judges all"
+        )
 
     def to_dict(self) -> dict:
         """JSON form; `read_report` reads it back."""
@@ -111,10 +149,15 @@ class EstimatorReport:
             "calibration_slopes": {name: list(both) for name, both in self.slopes.items()},
             "snapping": self.snapping(),
             "warnings": self.warnings(),
+            "interval_widening": {m: METRICS[m].widening for m in self.tables},
+            "stored_filter_R": self.stored_R,
         }
         if self.bound is not None:
             out["bound"] = {"lines": dict(zip(kde.labels, map(float, self.bound), strict=True)),
-                            "mean": float(self.bound.mean()), "mean_inner": float(self.bound[kde.inner()].mean())}
+                            "mean": float(self.bound.mean()), "mean_inner": float(self.bound[kde.inner()].mean()),
+                            "holds_for": [m for m in self.tables if self.bound_holds(m)]}
+            if not self.bound_holds("gaussian"):
+                out["bound"]["gaussian"] = self.clip_said()
         if self.between is not None:
             out["between"] = {"tables": {m: t.to_dict() for m, t in self.between.items()}}
             if self.between_bound is not None:

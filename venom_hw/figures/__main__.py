@@ -112,9 +112,9 @@ def main(argv: list[str] | None = None) -> int:
             report = inspection = None
             if set(wanted) & {"spectra", "spectrum", "power", "parity", "residuals"}:
                 report = evaluate_estimators(
-                    on_chosen_backend(checkpoint), sample.pulses, quantised=args.quantised, between=args.between,
+                    on_chosen_backend(checkpoint), sample, quantised=args.quantised, between=args.between,
                     filters=args.filters, bound=not args.no_bound and "power" in wanted, n_boot=args.bootstrap,
-                    held_out_pulses=args.pulses, say=bar.set_description_str,
+                    say=bar.set_description_str,
                 )  # fmt: skip
             if set(wanted) & {"attention", "features"}:
                 inspection = inspect_model(checkpoint, sample.judged)

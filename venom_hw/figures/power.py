@@ -12,7 +12,7 @@ from .style import COLUMN, estimator_colours, shown_estimators, styled_figure
 
 
 def power_by_wavelength(report: EstimatorReport):
-    """R = E / FWHM of each line (filled, 95 % bootstrap), at energies not trained on (open), and the bound."""
+    """R = E / FWHM of each line (filled, 95 % bootstrap), at energies between the lines (open), and the bound."""
     table, names = report.tables["kde"], shown_estimators(report)
     colour = estimator_colours(names)
     wavelength = np.array([wavelength_of(e) for e in table.energies])
@@ -40,5 +40,7 @@ def power_by_wavelength(report: EstimatorReport):
         axes.set_ylim(top=1.05 * axes.get_ylim()[1])
         figure.legend(loc="outside lower center", ncols=1)
         if report.between is not None:
-            axes.set_title("filled: lines, held-out pulses; open: energies not trained on", fontsize=6.5)
+            untrained = report.provenance.get("between_untrained")
+            other = "energies not trained on" if untrained else "energies between the lines"
+            axes.set_title(f"filled: lines, held-out pulses; open: {other}", fontsize=6.5)
         return figure
