@@ -12,7 +12,8 @@
 #
 # Run it as a script (`python -m venom_hw tutorial`), or cell by cell in an editor or notebook that knows `# %%`
 # (`jupytext --to ipynb docs/tutorial.py` makes a notebook of it). What is finished is not done again. Everything
-# goes to `build/tutorial/`. About three minutes of CPU time; two cores are plenty.
+# goes to `build/tutorial/`. A few minutes of CPU time, of which simulating, training and the first evaluation are
+# about one; two free cores are plenty, on busy ones it takes longer. Each step prints when it began.
 #
 # Each step is a command of its own, printed before it runs, so that you can try others of its options.
 
@@ -31,9 +32,9 @@ from venom_hw.__main__ import main as venom
 
 HELP = """\
 examples:
-  python -m venom_hw tutorial                    about three minutes of CPU time, into build/tutorial
+  python -m venom_hw tutorial                    a few minutes of CPU time, into build/tutorial
   python -m venom_hw tutorial --out my/folder    again from the start, elsewhere
-  python -m venom_hw tutorial --tiny             a minute: every step works, and no number means anything
+  python -m venom_hw tutorial --tiny             a minute or so: every step works, and no number means anything
 """
 
 
@@ -110,7 +111,8 @@ for k, label in enumerate(pulses.wl_labels):
 # energy out of an attention-weighted mean. The network learns from a near continuum of energies. From five lines
 # alone it would learn to recognise the lines: splendid numbers there, and nonsense between them.
 #
-# This is a short training; the shipped models saw five times the pulses for twice as long.
+# This is a short training, of some 20,000 pulses for 8 epochs; the shipped `ptsi` saw six times the pulses in each of
+# three times as many epochs (25).
 
 # %%
 chapter("2. Train")

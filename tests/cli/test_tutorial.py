@@ -8,6 +8,7 @@ import pytest
 
 from venom_hw import __main__ as cli
 from venom_hw import tutorial
+from venom_hw.evaluation.models import float_model
 
 SOURCE = tutorial.SCRIPT.read_text(encoding="utf-8")
 
@@ -47,6 +48,20 @@ def test_cells_alternate_between_text_and_code():
     assert len(cells) > 15 and cells[0] == "# %% [markdown]" and "# %%" in cells
     text = SOURCE.split("# %%")[1]
     assert all(line.startswith("#") for line in text.splitlines()[1:] if line)
+
+
+def test_what_it_says_of_its_training_is_so():
+    """Against the settings that the shipped checkpoint carries."""
+    settings = float_model("ptsi").training["settings"]
+    (call,) = [c for c in commands() if words(c)[0] == "train" and "--preset" in words(c)]
+    text = ast.unparse(call)
+    mine = {name: int(re.search(rf"\b{name}=.*?size\((\d+),", text)[1]) for name in ("between", "between_pulses")}
+    epochs = int(re.search(r"'--epochs', size\((\d+),", text)[1])
+    pulses = mine["between"] * mine["between_pulses"]
+    shipped = settings["between"] * settings["between_pulses"]
+    assert (pulses, epochs, settings["epochs"]) == (20000, 8, 25), "what docs/tutorial.py says"
+    assert round(shipped / pulses) == 6 and round(settings["epochs"] / epochs) == 3
+    assert "some 20,000 pulses for 8 epochs" in SOURCE and "six times the pulses" in SOURCE and "(25)" in SOURCE
 
 
 def test_help(capsys):
