@@ -37,7 +37,7 @@ Measured pixels have few laser lines, and a network trained on fewer than 20 ene
 instead of measuring energy: its R at the lines is then no resolving power (column 'warning', and a line below the
 table). --n-synthetic N fits a generator to each pixel's training pulses and draws N new pulses of that pixel each
 epoch, at energies all over the range. A group holds N pulses for each of its pixels (of 126 samples: 0.5 kB a pulse),
-so that many of them want a smaller --group; drawing them takes longer than the steps.
+so that many of them want a smaller --group.
 
 Pixels are trained in groups (--group), whose steps are made together. A group is a task: on this machine's cores
 through Ray by default, on a cluster with --ray-address (or VENOM_RAY_ADDRESS in the environment or .env), in this
