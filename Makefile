@@ -61,7 +61,7 @@ test-full: setup tools ## Run all tests
 golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
 	$(PY) -m venom_hw.golden $(model_flag) $(ARGS)
 
-tutorial: setup tools ## Simulate, train briefly, evaluate, quantise, generate, compare: about ten minutes
+tutorial: setup tools ## Simulate, train briefly, evaluate, quantise, generate, compare (minutes)
 	$(PY) -m venom_hw tutorial $(ARGS)
 
 bench: setup tools ## Measure speeds: scan, golden model, generation, RTL simulation (writes build/bench/)
