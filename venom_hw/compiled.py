@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -57,6 +58,18 @@ def _processor() -> str:
     return "".join(
         next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features")
     )
+
+
+def read_source(path: Path) -> str:
+    """The text of a C++ file, each `#include "..."` replaced by the file that it names, relative to its own folder.
+
+    So the hash of the text covers all of it. A file is to be included once.
+    """
+
+    def included(match: re.Match) -> str:
+        return read_source(path.parent / match.group(1))
+
+    return re.sub(r'^#include "([^"]+)"$', included, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def compile_library(source: str, name: str, flags: Sequence[str], *, what: str, folder: Path | None = None) -> Path:

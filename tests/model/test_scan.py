@@ -168,7 +168,7 @@ def test_compiled_library_is_kept_and_keyed(tmp_path, monkeypatch):
     stamp = first.stat().st_mtime_ns
     assert scan_kernel.build(tmp_path) == first and first.stat().st_mtime_ns == stamp
     changed = tmp_path / "scan_kernel.cpp"
-    changed.write_text(scan_kernel.SOURCE.read_text() + "// another\n")
+    changed.write_text(compiled.read_source(scan_kernel.SOURCE) + "// another\n")
     monkeypatch.setattr(scan_kernel, "SOURCE", changed)
     assert scan_kernel.build(tmp_path) != first
 

@@ -24,12 +24,11 @@ from scipy.signal import lfilter
 from .decimation import antialias_taps
 from .noise import tls_autocovariance
 from .presets import DetectorPreset
+from .resolving_power import FWHM_PER_SIGMA
 from .resonator import s21
 from .simulator import clean_response, detuning, phase
 from .wavelength import photon_energy
 from .window import Window, window_length
-
-FWHM_PER_SIGMA = float(2.0 * np.sqrt(2.0 * np.log(2.0)))
 
 
 @dataclass(frozen=True)

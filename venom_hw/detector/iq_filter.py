@@ -14,7 +14,7 @@ from scipy.signal import csd
 
 from .dataset import PulseSet
 from .noise_spectrum import noise_psd
-from .optimal_filter import MAX_LAG, parabola, shift_traces
+from .optimal_filter import MAX_LAG, parabola, shift_traces, sum_over_spectrum, training_pulses
 from .phase_coordinate import PhaseCoordinate
 
 COHERENCE = 0.99  # largest coherence of the two coordinates' noise that is believed
@@ -82,11 +82,7 @@ class IqFilter:
         gain = np.fft.irfft((weight * spectrum).sum(-1), n)[0]
         kernel = weight / gain
         power = np.einsum("fi,fij,fj->f", np.conj(kernel), matrix, kernel).real * rate_hz * n / 2.0
-        double = np.full(len(power), 2.0)
-        double[0] = 1.0
-        if n % 2 == 0:
-            double[-1] = 1.0
-        return cls(template, kernel, float((double * power).sum() / n**2))
+        return cls(template, kernel, sum_over_spectrum(power, n) / n**2)
 
     def correlate(self, traces) -> np.ndarray:
         """Response at lags -MAX_LAG - 1 ... MAX_LAG + 1 of traces (N, L, 2), as `OptimalFilter.correlate`."""
@@ -106,11 +102,7 @@ class IqFilter:
 
 def make_iq_filter(traces, matrix, rate_hz: float, n_pre: int, max_pulses: int = 4000) -> IqFilter:
     """Filter from training pulses (N, L, 2): average, filter, align at sub-sample, average again (`make_filter`)."""
-    traces = np.asarray(traces[:: max(1, len(traces) // max_pulses)], np.float64)
-    if len(traces) == 0:
-        raise ValueError("no training pulse for a template")
-    head = max(1, n_pre - 4)
-    traces = traces - traces[:, :head].mean(axis=1, keepdims=True)
+    traces, head = training_pulses(traces, n_pre, max_pulses)
     first = IqFilter.from_template(traces.mean(axis=0), matrix, rate_hz)
     lag = first.apply(traces)[1]
     lag = np.clip(lag - np.median(lag), -2, 2)

@@ -40,11 +40,7 @@ class OptimalFilter:
         kernel = weight / gain
         # var = sum over bins of |kernel|^2 times the variance of the noise spectrum, E|N|^2 = psd rate n / 2
         power = np.abs(kernel) ** 2 * psd * rate_hz * n / 2.0
-        double = np.full(len(power), 2.0)
-        double[0] = 1.0
-        if n % 2 == 0:
-            double[-1] = 1.0
-        return cls(template, kernel, float((double * power).sum() / n**2))
+        return cls(template, kernel, sum_over_spectrum(power, n) / n**2)
 
     def correlate(self, traces) -> np.ndarray:
         """Response at lags -MAX_LAG - 1 ... MAX_LAG + 1 (positive: pulse later than the template), (N, lags)."""
@@ -60,6 +56,16 @@ class OptimalFilter:
             raise ValueError(f"traces of {traces.shape[-1]} samples: expected {len(self.template)}, as the template")
         parts = [parabola(self.correlate(traces[k:k + batch])) for k in range(0, len(traces), batch)]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def sum_over_spectrum(power, n: int) -> float:
+    """Sum over all n frequencies of the real transform's n // 2 + 1 powers: all but the first and, for even n, the last
+    stand for two."""
+    double = np.full(len(power), 2.0)
+    double[0] = 1.0
+    if n % 2 == 0:
+        double[-1] = 1.0
+    return float((double * power).sum())
 
 
 def parabola(wave):
@@ -80,16 +86,24 @@ def shift_traces(traces, lag) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(traces, axis=-1) * turn, n, axis=-1)
 
 
-def make_filter(traces, psd, rate_hz: float, n_pre: int, max_pulses: int = 4000) -> OptimalFilter:
-    """Filter from training pulses (N, L) of phase: average, filter, align at sub-sample, average again.
+def training_pulses(traces, n_pre: int, max_pulses: int) -> tuple[np.ndarray, int]:
+    """About `max_pulses` of the traces (N, L, ...) at most, less the mean of their first samples, and how many these are.
 
-    The template's baseline is the mean of its first samples, before the pulse.
+    Raises ValueError if there is no trace.
     """
     traces = np.asarray(traces[:: max(1, len(traces) // max_pulses)], np.float64)
     if len(traces) == 0:
         raise ValueError("no training pulse for a template")
     head = max(1, n_pre - 4)
-    traces = traces - traces[:, :head].mean(axis=1, keepdims=True)
+    return traces - traces[:, :head].mean(axis=1, keepdims=True), head
+
+
+def make_filter(traces, psd, rate_hz: float, n_pre: int, max_pulses: int = 4000) -> OptimalFilter:
+    """Filter from training pulses (N, L) of phase: average, filter, align at sub-sample, average again.
+
+    The template's baseline is the mean of its first samples, before the pulse.
+    """
+    traces, head = training_pulses(traces, n_pre, max_pulses)
     first = OptimalFilter.from_template(traces.mean(axis=0), psd, rate_hz)
     _, lag = first.apply(traces)
     aligned = shift_traces(traces, np.clip(lag - np.median(lag), -2, 2)).mean(axis=0)

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from .adaptive_width import AdaptiveLine, robust_sigma
 
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))  # 2.3548
+FWHM_PER_SIGMA = float(2.0 * np.sqrt(2.0 * np.log(2.0)))  # 2.3548
 _BINS_PER_BANDWIDTH = 8
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from venom_hw.compiled import KernelUnavailable, compile_library
+from venom_hw.compiled import KernelUnavailable, compile_library, read_source
 
 SOURCE = Path(__file__).with_name("scan_kernel.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared")
@@ -30,7 +30,7 @@ FUNCTIONS = {
 
 def build(folder: Path | None = None) -> Path:
     """The shared library, compiled into `folder` (default: the cache) unless it is there. Raises KernelUnavailable."""
-    return compile_library(SOURCE.read_text(encoding="utf-8"), "scan", FLAGS, what=SOURCE.name, folder=folder)
+    return compile_library(read_source(SOURCE), "scan", FLAGS, what=SOURCE.name, folder=folder)
 
 
 @functools.cache

@@ -6,18 +6,14 @@ state.json names the hash of the tensors it belongs to, so a crash between the t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
-
-from venom_hw.atomic import write_atomically
 
 from .config import TrainConfig
 from .errors import TrainError
 from .loop import Trainer
+from .state_files import read_description, read_tensors, write_state
 
 FORMAT = "venom-hw/training-state/1"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -30,23 +26,14 @@ def save_state(folder: Path, trainer: Trainer) -> None:
     for name, parameter in trainer.model.named_parameters():
         moments = trainer.optimiser.state.get(parameter, {})
         tensors |= {f"{m}.{name}": moments[m] for m in MOMENTS if m in moments}
-    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-    target = folder / f"state-{trainer.epoch:04d}.safetensors"
-    write_atomically(target, content)
     description = {
-        "format": FORMAT,
-        "tensors": target.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "epoch": trainer.epoch,
         "step": trainer.step,
         "history": trainer.history,
         "config": dataclasses.asdict(trainer.config),
         "torch": torch.__version__,
     }
-    write_atomically(folder / "state.json", json.dumps(description, indent=1))
-    for old in folder.glob("state-*.safetensors"):
-        if old != target:
-            old.unlink()
+    write_state(folder, trainer.epoch, tensors, description, FORMAT)
 
 
 def read_state(folder: Path) -> dict:
@@ -54,13 +41,7 @@ def read_state(folder: Path) -> dict:
     path = folder / "state.json"
     if not path.is_file():
         raise TrainError(f"{path}: no such file; expected the folder of a run that has finished an epoch")
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise TrainError(f"{path}: not JSON ({error})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainError(f"{path}: expected format '{FORMAT}'")
-    return state
+    return read_description(folder, FORMAT, TrainError)
 
 
 def saved_config(folder: Path) -> TrainConfig:
@@ -84,11 +65,7 @@ def restore_state(folder: Path, trainer: Trainer) -> None:
             f"{folder / 'state.json'}: setting '{changed[0]}' is {recorded[changed[0]]!r} there, "
             f"{getattr(trainer.config, changed[0])!r} here; expected the settings the run was started with"
         )
-    path = folder / state["tensors"]
-    content = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise TrainError(f"{path}: missing or changed since state.json was written")
-    tensors = load(content)
+    tensors = read_tensors(folder, state, TrainError)
 
     def part(prefix: str) -> dict:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -7,9 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from safetensors.torch import load, save
-
-from venom_hw.atomic import write_atomically
+from venom_hw.train.state_files import read_description, read_tensors, write_state
 
 from .errors import TrainArrayError
 from .trainer import ArrayTrainer, Fate
@@ -25,22 +23,13 @@ def save_state(folder: Path, trainer: ArrayTrainer, number: int) -> None:
         "exp_avg": trainer.optimiser.exp_avg,
         "exp_avg_sq": trainer.optimiser.exp_avg_sq,
     }
-    content = save({name: value.cpu().contiguous() for name, value in tensors.items()})
-    target = folder / f"state-{number:04d}.safetensors"
-    write_atomically(target, content)
     description = {
-        "format": FORMAT,
-        "tensors": target.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "number": number,
         "seconds": trainer.seconds,
         "identity": identity(trainer),
         "fates": [dataclasses.asdict(fate) for fate in trainer.fates],
     }
-    write_atomically(folder / "state.json", json.dumps(description, indent=1))
-    for old in folder.glob("state-*.safetensors"):
-        if old != target:
-            old.unlink()
+    write_state(folder, number, tensors, description, FORMAT)
 
 
 def identity(trainer: ArrayTrainer) -> dict:
@@ -81,12 +70,7 @@ def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
     path = folder / "state.json"
     if not path.is_file():
         return 0
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise TrainArrayError(f"{path}: not JSON ({error})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainArrayError(f"{path}: expected format '{FORMAT}'")
+    state = read_description(folder, FORMAT, TrainArrayError)
     own = identity(trainer)
     names = [name for name, *_ in state["identity"]["pixels"]]
     kept = {k: names.index(p.name) for k, p in enumerate(trainer.pixels) if p.name in names}
@@ -99,11 +83,7 @@ def restore_state(folder: Path, trainer: ArrayTrainer) -> int:
                 f"{path}: {name} differ from those the group was started with; expected the same, or "
                 "another --out"
             )
-    target = folder / state["tensors"]
-    content = target.read_bytes() if target.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise TrainArrayError(f"{target}: missing or changed since state.json was written")
-    tensors = load(content)
+    tensors = read_tensors(folder, state, TrainArrayError)
     for name, value in (
         ("rows", trainer.rows),
         ("average", trainer.average),

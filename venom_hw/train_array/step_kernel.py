@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from venom_hw.compiled import KernelUnavailable, compile_library
+from venom_hw.compiled import KernelUnavailable, compile_library, read_source
 from venom_hw.model.block import NORM_EPS
 
 from .batch import Batch
@@ -60,8 +60,7 @@ LOCALS = (
 def library() -> ctypes.CDLL | None:
     """The loaded kernel, or None (with one warning) where it cannot be had."""
     try:
-        source = SOURCE.read_text(encoding="utf-8")
-        loaded = ctypes.CDLL(str(compile_library(source, "train-step", FLAGS + WIDE, what=SOURCE.name)))
+        loaded = ctypes.CDLL(str(compile_library(read_source(SOURCE), "train-step", FLAGS + WIDE, what=SOURCE.name)))
     except (KernelUnavailable, OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"fast training step not available, using PyTorch's operations: {error}",
