@@ -87,7 +87,7 @@ def shift_traces(traces, lag) -> np.ndarray:
 
 
 def training_pulses(traces, n_pre: int, max_pulses: int) -> tuple[np.ndarray, int]:
-    """About `max_pulses` of the traces (N, L, ...) at most, less the mean of their first samples, and how many these are.
+    """About `max_pulses` of the traces (N, L, ...), less the mean of their first samples, and how many those are.
 
     Raises ValueError if there is no trace.
     """
