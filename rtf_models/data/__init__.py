@@ -1,0 +1,1 @@
+"""Light curves in, tensors out: alert packets, npz folders, what a network's inputs are."""
