@@ -25,6 +25,13 @@ class DataError(RtfError):
         return type(self), (self.file, self.field, self.what, self.expected)
 
 
+class NoData(DataError, FileNotFoundError):
+    """A file or folder of data is not there, or there is nothing in it."""
+
+    def __str__(self) -> str:  # FileNotFoundError would make an errno of the arguments
+        return str(self.args[0])
+
+
 class CheckpointError(RtfError):
     """A checkpoint cannot be read, or does not fit the model that is asked for."""
 

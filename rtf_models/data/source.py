@@ -26,7 +26,7 @@ class Source:
         mag, mag_err: (L,) float32, PSF magnitude of the difference image and its uncertainty, AB mag.
         label: fine class id, -1 unknown.
         metadata: (L, 30) float32, NaN where missing (`metadata.METADATA_FIELDS`); or None.
-        images: index -> (3, 63, 63) float32, science, template, difference in pixel units; loads one at a time. Or None.
+        images: index -> (3, 63, 63) float32: science, template, difference in pixel units, loaded when called; or None.
         has_image: (L,) bool, which indices `images` takes; or None.
         features: (K, 114) float32, NaN where missing; or None.
         feature_counts: (K,) int64, ascending: features[k] was computed from the first feature_counts[k] detections and

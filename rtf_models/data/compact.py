@@ -1,0 +1,203 @@
+"""Compact npz files, one a source: the original's format, written so that the original reads it too.
+
+Keys of the original: x (L, 37) [log1p(dt), log1p(dt_prev), -0.4 mag, 0.4 mag_err, g, r, i, 30 metadata with 0 for
+missing], images (L, 3, 63, 63), has_image (L,), label, and gp_features, gp_keys where features were computed.
+Ours beside them, unknown to the original: object_id, time (L,) float64, metadata_missing (L, 30),
+feature_counts (K,), prefix_features (K, G) with NaN for missing.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from venom_hw.atomic import atomic_file
+
+from ..errors import DataError
+from .metadata import METADATA_FIELDS, unfilled
+from .npz_member import keys, member_shape, open_npz, read_member, read_row
+from .source import N_FEATURES, STAMP, Source
+
+SMALLEST = 200  # bytes; the original takes smaller files for broken ones too
+_STAMPS = (3, STAMP, STAMP)
+
+
+def write_compact(path: str | os.PathLike, source: Source, *, feature_names: Sequence[str] | None = None) -> Path:
+    """Writes a source; all of its detections (cut it with `source.within(days)` before).
+
+    Args:
+        feature_names: names of the source's features, kept as `gp_keys`; needed where it has features.
+    """
+    path = Path(path)
+    arrays = _arrays(source)
+    if source.features is not None and len(source.features):
+        if feature_names is None or len(feature_names) != N_FEATURES:
+            raise DataError(path, "gp_keys", f"{0 if feature_names is None else len(feature_names)} feature names",
+                            f"{N_FEATURES}")
+        last = source.features[-1]
+        arrays |= {"gp_features": np.where(np.isfinite(last), last, np.float32(0)), "gp_keys": np.array(feature_names),
+                   "prefix_features": source.features, "feature_counts": source.feature_counts}
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for key, value in arrays.items():
+            # Stamps are stored plain, so that one of them can be read without unpacking the others; noise hardly packs.
+            plain = key == "images" and value.any()
+            info = zipfile.ZipInfo(f"{key}.npy")  # dated 1980: the same source gives the same bytes
+            info.compress_type = zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(value, order="C"), allow_pickle=False)
+    return path
+
+
+def _arrays(source: Source) -> dict[str, np.ndarray]:
+    count = len(source)
+    x = np.zeros((count, 7 + len(METADATA_FIELDS)), np.float32)
+    x[:, 0] = np.log1p((source.time - source.time[0]).astype(np.float32))
+    x[:, 1] = np.log1p(np.diff(source.time, prepend=source.time[0]).astype(np.float32))
+    x[:, 2] = -0.4 * source.mag
+    x[:, 3] = 0.4 * source.mag_err
+    x[np.arange(count), 4 + source.band] = 1
+    missing = np.ones((count, len(METADATA_FIELDS)), np.uint8)
+    if source.metadata is not None:
+        missing = (~np.isfinite(source.metadata)).astype(np.uint8)
+        x[:, 7:] = np.where(missing, np.float32(0), source.metadata)
+    images = np.zeros((count, *_STAMPS), np.float32)
+    has_image = np.zeros(count, np.float32)
+    if source.images is not None and source.has_image is not None:
+        for k in np.flatnonzero(source.has_image):
+            stamp = source.images(int(k))
+            images[k], has_image[k] = np.where(np.isfinite(stamp), stamp, 0), 1
+    return {"x": x, "images": images, "has_image": has_image, "label": np.int64(source.label),
+            "object_id": np.array(source.object_id), "time": source.time, "metadata_missing": missing}
+
+
+@dataclass(frozen=True)
+class StampsOf:
+    """The stamps of a compact file; calling it with an index reads that one."""
+
+    path: Path
+
+    def __call__(self, index: int) -> np.ndarray:
+        with open_npz(self.path) as archive:
+            return read_row(self.path, archive, "images", index).astype(np.float32)
+
+
+def read_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] | None] | None = None) -> Source:
+    """A source from a compact file, ours or the original's. Stamps stay in the file until they are asked for.
+
+    Args:
+        names: gives the folder's 114 feature names, onto which a file with fewer is mapped.
+
+    Raises:
+        DataError: the file or one of its arrays is damaged or not what this format has.
+    """
+    path = Path(path)
+    if (size := _size(path)) < SMALLEST:
+        raise DataError(path, None, f"{size} bytes", f"a compact npz file, at least {SMALLEST} bytes")
+    with open_npz(path) as archive:
+        present = set(keys(archive))
+        x = _checked_x(path, read_member(path, archive, "x"))
+        count = len(x)
+        has_image = read_member(path, archive, "has_image") if "has_image" in present else np.zeros(count)
+        if has_image.shape != (count,):
+            raise DataError(path, "has_image", f"shape {has_image.shape}", f"({count},)")
+        if has_image.any() and ("images" not in present
+                                or (found := member_shape(path, archive, "images")) != (count, *_STAMPS)):
+            found = "missing" if "images" not in present else f"shape {found}"
+            raise DataError(path, "images", found, f"{(count, *_STAMPS)}")
+        optional = {key: read_member(path, archive, key) for key in
+                    ("object_id", "time", "metadata_missing") if key in present}
+        label = _label(path, read_member(path, archive, "label"))
+        features, counts = _features(path, archive, present, count, names)
+    metadata = None
+    if x.shape[1] > 7:
+        metadata = unfilled(x[:, 7:])
+        if "metadata_missing" in optional:
+            metadata = np.where(optional["metadata_missing"] != 0, np.float32(np.nan), x[:, 7:])
+    return Source(object_id=str(optional["object_id"]) if "object_id" in optional else path.stem,
+                  time=optional["time"] if "time" in optional else times_of(x),
+                  band=np.argmax(x[:, 4:7], axis=1), mag=-2.5 * x[:, 2].astype(np.float64),
+                  mag_err=2.5 * x[:, 3].astype(np.float64), label=label, metadata=metadata,
+                  images=StampsOf(path) if has_image.any() else None,
+                  has_image=has_image > 0 if has_image.any() else None, features=features, feature_counts=counts)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(path, None, f"cannot be read ({error.strerror})", "a compact npz file") from error
+
+
+def _checked_x(path, x: np.ndarray) -> np.ndarray:
+    if x.ndim != 2 or x.shape[1] not in (7, 7 + len(METADATA_FIELDS)) or not len(x) or x.dtype.kind != "f":
+        raise DataError(path, "x", f"shape {x.shape}, {x.dtype}", f"(L, {7 + len(METADATA_FIELDS)}) float32, L > 0")
+    x = x.astype(np.float32)
+    if not np.isfinite(x[:, :7]).all() or (x[:, :2] < 0).any():
+        raise DataError(path, "x", "numbers in the first 7 channels that are not finite, or negative times", "finite")
+    if not ((x[:, 4:7] == 0) | (x[:, 4:7] == 1)).all() or not (x[:, 4:7].sum(axis=1) == 1).all():
+        raise DataError(path, "x", "channels 4 to 6 are no one-hot code of a band", "one 1 among zeros")
+    return x
+
+
+def times_of(x: np.ndarray) -> np.ndarray:
+    """Days since the first detection, (L,) float64, out of log1p(dt) and log1p(dt_prev).
+
+    The sum of the intervals is the finer of the two in float32; it is taken unless the two disagree.
+    """
+    since_first, since_previous = np.expm1(x[:, :2].astype(np.float64)).T
+    summed = np.cumsum(since_previous)
+    summed -= summed[0]
+    if (np.abs(summed - since_first) <= 1e-3 * (1 + since_first)).all():
+        return summed
+    return np.maximum.accumulate(since_first - since_first[0])
+
+
+def _label(path, label: np.ndarray) -> int:
+    if label.size != 1 or label.dtype.kind not in "iu":
+        raise DataError(path, "label", f"shape {label.shape}, {label.dtype}", "one whole number")
+    return int(label.item())
+
+
+def _features(path, archive, present, count, names) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if "prefix_features" in present:
+        return read_member(path, archive, "prefix_features"), read_member(path, archive, "feature_counts")
+    if "gp_features" not in present:
+        return None, None
+    values = read_member(path, archive, "gp_features").astype(np.float32).ravel()
+    own = [str(x) for x in read_member(path, archive, "gp_keys").ravel()] if "gp_keys" in present else None
+    known = None
+    if own is not None and len(own) != len(values):
+        raise DataError(path, "gp_keys", f"{len(own)} names", f"{len(values)}, one a value of gp_features")
+    if own is not None and len(own) != N_FEATURES:
+        known = names() if names is not None else None
+    row = np.zeros(N_FEATURES, np.float32)
+    if known is not None:
+        place = {name: k for k, name in enumerate(known)}
+        for name, value in zip(own, values, strict=True):
+            if name in place:
+                row[place[name]] = value
+    elif len(values) <= N_FEATURES:
+        row[:len(values)] = values
+    else:
+        raise DataError(path, "gp_features", f"{len(values)} values", f"at most {N_FEATURES}")
+    # The original writes 0 for a missing value; its features saw the whole light curve.
+    return np.where(row == 0, np.float32(np.nan), row)[None], np.array([count])
+
+
+def feature_names_of(paths: Sequence[Path]) -> list[str] | None:
+    """`gp_keys` of the first of the first 100 files that has 114 of them; None if none has."""
+    for path in paths[:100]:
+        try:
+            with open_npz(path) as archive:
+                if "gp_keys" in keys(archive):
+                    found = [str(x) for x in read_member(path, archive, "gp_keys").ravel()]
+                    if len(found) == N_FEATURES:
+                        return found
+        except DataError:
+            continue
+    return None
