@@ -12,6 +12,7 @@ from rtf_models.checkpoint import Checkpoint
 from rtf_models.classes import ClassScheme
 from rtf_models.data.source import Source
 from rtf_models.embedding import Embeddings, embed_sources
+from rtf_models.model import evaluating
 
 from .errors import EvaluationError
 from .metrics import classification_metrics
@@ -45,23 +46,19 @@ def early_classification(
     head on the coarse classes where it has one (else None). Detections count after the horizon of the inputs.
     scheme: the class names (default: the test sources' own, else the checkpoint's).
 
-    A checkpoint whose light-curve features were computed from whole curves (inputs.features == "file", as the
-    original's) would see the future at every N: EvaluationError, unless allow_future_features; its rows then say
-    future_features = True. Raises EvaluationError also for counts below 1 and for too few labelled sources.
+    A checkpoint that takes light-curve features as its files hold them (inputs.features == "file", as the original) would
+    see the future at every N, for they were computed from whole curves. It gets what the first N detections alone have
+    made: features of the prefix where the folder has some, else none. allow_future_features hands over the whole
+    curve's, to repeat the original's numbers; the rows then say future_features = True.
+    Raises EvaluationError for counts below 1 and for too few labelled sources.
     """
     counts = sorted({int(n) for n in counts})
     if counts and counts[0] < 1:
         raise EvaluationError(f"count {counts[0]}: expected 1 detection or more")
-    future = checkpoint.inputs.features == "file"
-    if future and counts and not allow_future_features:
-        raise EvaluationError(
-            "this network takes light-curve features as its data files hold them, of the whole curve: the first "
-            f"{counts[0]} detections would be classified with knowledge of all later ones. Expected a network with "
-            "causal features or none; or allow it (--allow-future-features) and do not call the result early"
-        )
+    future = allow_future_features and checkpoint.inputs.features == "file"
     scheme = scheme or getattr(test_sources, "scheme", None) or checkpoint.scheme
     options = {"batch_size": batch_size, "device": device, "reconstruct": False, "progress": progress}
-    samples = [_Prefixes(checkpoint, sources, scheme, options) for sources in (train_sources, test_sources)]
+    samples = [_Prefixes(checkpoint, sources, scheme, future, options) for sources in (train_sources, test_sources)]
     rows = []
     for n in tqdm([*counts, ALL], desc="early", unit="count", disable=not progress, leave=False):
         train, test = (sample.first(n) for sample in samples)
@@ -69,9 +66,9 @@ def early_classification(
         rows.append(
             {
                 "detections": n,
-                "n_train": int((labels_of(train, "fine") >= 0).sum()),
+                "n_train": int((labels_of(train, "fine", scheme) >= 0).sum()),
                 **_judged(checkpoint, train, test, scheme, enough, C, balanced, bootstrap, seed),
-                "future_features": future,
+                "future_features": future and n != ALL,
             }
         )
     if all(rows[-1][level] is None for level in LEVELS):
@@ -85,8 +82,9 @@ def early_classification(
 class _Prefixes:
     """Sources and the fingerprints of their prefixes; a source is embedded anew only where the cut shortens it."""
 
-    def __init__(self, checkpoint: Checkpoint, sources: Iterable[Source], scheme: ClassScheme, options: dict):
-        self.checkpoint, self.scheme, self.options = checkpoint, scheme, options
+    def __init__(self, checkpoint: Checkpoint, sources: Iterable[Source], scheme: ClassScheme, future: bool,
+                 options: dict):  # fmt: skip
+        self.checkpoint, self.scheme, self.future, self.options = checkpoint, scheme, future, options
         self.sources = list(tqdm(sources, desc="read", unit="source", disable=not options["progress"], leave=False))
         if not self.sources:
             raise EvaluationError("no sources: expected some to train the probe on and some to judge it")
@@ -98,7 +96,10 @@ class _Prefixes:
         longer = np.flatnonzero(self.whole.lengths > n)
         if not len(longer):
             return self.whole
-        cut = embed_sources(self.checkpoint, [self.sources[i] for i in longer], counts=n, **self.options)
+        sources = [self.sources[i] for i in longer]
+        if not self.future:  # what was computed from later detections goes as well
+            sources = [source.prefix(n) for source in sources]
+        cut = embed_sources(self.checkpoint, sources, counts=n, **self.options)
         fields = {name: getattr(self.whole, name).copy() for name in ("embeddings", "recon_errors", "lengths")}
         for name, values in fields.items():
             values[longer] = getattr(cut, name)
@@ -109,9 +110,9 @@ class _Prefixes:
 
 def _judged(checkpoint, train, test, scheme, enough, C, balanced, bootstrap, seed) -> dict:
     """coarse, fine, n_test, at_least and head of a row."""
-    result: dict = {"n_test": int((labels_of(test, "fine") >= 0).sum())}
+    result: dict = {"n_test": int((labels_of(test, "fine", scheme) >= 0).sum())}
     long = test.select(enough)
-    at_least: dict = {"n_test": int((labels_of(long, "fine") >= 0).sum())}
+    at_least: dict = {"n_test": int((labels_of(long, "fine", scheme) >= 0).sum())}
     for level in LEVELS:
         probe = probe_of_level(train, scheme, level, C=C, balanced=balanced)
         result[level] = judge(probe, test, scheme, level, bootstrap=bootstrap, seed=seed)
@@ -125,15 +126,14 @@ def head_metrics(
 ) -> dict | None:
     """The network's own class head judged on fingerprints; None without one for this scheme's coarse classes."""
     head = getattr(checkpoint.model, "cls_head", None)
-    labels = labels_of(test, "coarse")
+    labels = labels_of(test, "coarse", scheme)
     if head is None or tuple(checkpoint.scheme.coarse) != tuple(scheme.coarse) or not (labels >= 0).any():
         return None
     if checkpoint.model.num_classes != len(scheme.coarse):
         return None
     weight = next(head.parameters())
     latent = torch.from_numpy(np.asarray(test.embeddings, np.float32)).to(weight.device)
-    training = head.training
-    probabilities = head.eval()(latent).softmax(1).cpu().numpy()
-    head.train(training)
+    with evaluating(head):
+        probabilities = head(latent).softmax(1).cpu().numpy()
     known = labels >= 0
     return classification_metrics(labels[known], probabilities[known], scheme.coarse, bootstrap=bootstrap, seed=seed)

@@ -70,10 +70,11 @@ def fit_probe(
     return Probe(model, trained, n_classes, converged=not stopped)
 
 
-def labels_of(embeddings: Embeddings, level: str) -> np.ndarray:
-    """(N,) int64 ids of the level "coarse" or "fine", -1 where unknown; sources that were never read are unknown."""
+def labels_of(embeddings: Embeddings, level: str, scheme: ClassScheme) -> np.ndarray:
+    """(N,) int64 ids of the level "coarse" or "fine"; -1 where unknown, not of the scheme, or never read."""
     labels = np.asarray(getattr(embeddings, f"labels_{level}"), np.int64)
-    return np.where(np.asarray(embeddings.obj_ids).astype(str) == BROKEN_ID, -1, labels)
+    broken = np.asarray(embeddings.obj_ids).astype(str) == BROKEN_ID
+    return np.where(broken | (labels < 0) | (labels >= len(getattr(scheme, level))), -1, labels)
 
 
 def with_scheme(embeddings: Embeddings, scheme: ClassScheme) -> Embeddings:
@@ -108,14 +109,14 @@ def linear_probe(
             f"{len(train)} training and {len(test)} test fingerprints: expected two labelled classes or more in "
             "training and labelled sources in the test"
         )
-    known = {name: labels_of(part, "fine") >= 0 for name, part in (("train", train), ("test", test))}
+    known = {name: labels_of(part, "fine", scheme) >= 0 for name, part in (("train", train), ("test", test))}
     counts = {f"n_{name}": int(mask.sum()) for name, mask in known.items()}
     return {**counts, "unknown": {name: int((~mask).sum()) for name, mask in known.items()}, **result}
 
 
 def probe_of_level(train: Embeddings, scheme: ClassScheme, level: str, **options) -> Probe | None:
     """`fit_probe` on the labelled fingerprints of a level; None where there are fewer than two classes."""
-    labels = labels_of(train, level)
+    labels = labels_of(train, level, scheme)
     known = labels >= 0
     if len(np.unique(labels[known])) < 2:
         return None
@@ -126,7 +127,7 @@ def judge(
     probe: Probe | None, test: Embeddings, scheme: ClassScheme, level: str, *, bootstrap: int = 0, seed: int = 0
 ) -> dict | None:
     """`classification_metrics` of a probe on the labelled fingerprints; None without a probe or labels."""
-    labels = labels_of(test, level)
+    labels = labels_of(test, level, scheme)
     known = labels >= 0
     if probe is None or not known.any():
         return None

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from rtf_models.checkpoint import Checkpoint
 from rtf_models.data.dataset import collate_fn
 from rtf_models.data.source import Source
 from rtf_models.embedding import sorted_batches
+from rtf_models.model import evaluating, reconstruction_terms
 
 from .errors import EvaluationError
 
 CHANNELS = ("log1p_days", "log1p_days_since_previous", "logflux", "logflux_err", "band")
+CHUNK = 16  # batches prepared at a time, sorted by length among themselves
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Reconstruction:
     """One source: what went in and what came out, L detections.
 
     true, decoded (L, 4) float32 in the network's own (scaled) units; band (L,) int64 0 g, 1 r, 2 i; band_logits (L, 3);
-    latent (D,).
+    latent (D,); errors (5,) of the CHANNELS.
     """
 
     object_id: str
@@ -34,17 +37,19 @@ class Reconstruction:
     band: np.ndarray
     band_logits: np.ndarray
     latent: np.ndarray
+    errors: np.ndarray
 
     def __len__(self) -> int:
         return len(self.band)
 
-    def channel_errors(self) -> np.ndarray:
-        """(5,) float64: mean squared error of each channel, and the band's mean cross-entropy (CHANNELS)."""
-        squares = ((self.decoded.astype(np.float64) - self.true) ** 2).mean(0)
-        logits = self.band_logits.astype(np.float64)
-        logits -= logits.max(1, keepdims=True)
-        entropy = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(logits)), self.band]
-        return np.append(squares, entropy.mean())
+
+def channel_errors(x: Tensor, pad_mask: Tensor, decoded: Tensor, band_logits: Tensor) -> Tensor:
+    """Mean squared error of each continuous channel and mean cross-entropy of the band, by source: (B, 5).
+
+    x (B, L, C), pad_mask (B, L) True = padding, decoded (B, L, 4), band_logits (B, L, 3): of `model(...)`.
+    """
+    squared, cross_entropy, _, valid = reconstruction_terms(x, pad_mask, decoded, band_logits)
+    return torch.cat([squared, cross_entropy[..., None]], -1).sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
 
 
 def reconstruct(
@@ -62,25 +67,21 @@ def reconstruct(
     """
     if counts is not None and counts < 1:
         raise EvaluationError(f"counts = {counts}: expected 1 or more detections")
-    model = checkpoint.model
-    device = torch.device(device) if device is not None else next(model.parameters()).device
-    training = model.training
-    model.to(device).eval()
+    device = torch.device(device) if device is not None else next(checkpoint.model.parameters()).device
+    checkpoint.model.to(device)
     chunk: list[tuple[Source, dict]] = []
-    try:
-        for source in tqdm(sources, desc="reconstruct", unit="source", disable=not progress, leave=False):
-            item = checkpoint.inputs.prepare(source, counts)
-            item |= {"label_fine": -1, "label_coarse": -1, "obj_id": source.object_id}
-            chunk.append((source, item))
-            if len(chunk) >= 16 * batch_size:
-                yield from _decoded(model, chunk, batch_size, device)
-                chunk = []
-        if chunk:
-            yield from _decoded(model, chunk, batch_size, device)
-    finally:
-        model.train(training)
+    for source in tqdm(sources, desc="reconstruct", unit="source", disable=not progress, leave=False):
+        item = checkpoint.inputs.prepare(source, counts)
+        item = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in item.items()}
+        chunk.append((source, item | {"label_fine": -1, "label_coarse": -1, "obj_id": source.object_id}))
+        if len(chunk) >= CHUNK * batch_size:
+            yield from _decoded(checkpoint.model, chunk, batch_size, device)
+            chunk = []
+    if chunk:
+        yield from _decoded(checkpoint.model, chunk, batch_size, device)
 
 
+@torch.no_grad()
 def _decoded(model, chunk, batch_size: int, device: torch.device) -> list[Reconstruction]:
     results: list[Reconstruction | None] = [None] * len(chunk)
     lengths = [item["seq_len"] for _, item in chunk]
@@ -88,14 +89,15 @@ def _decoded(model, chunk, batch_size: int, device: torch.device) -> list[Recons
         batch = collate_fn([chunk[i][1] for i in rows])
         named = ("x", "pad_mask", "images", "gp_features")
         inputs = {name: batch[name].to(device) for name in named if name in batch}
-        with torch.no_grad():
-            latent = model.embed(**inputs).float().cpu().numpy()
-            decoded, logits = (part.float().cpu().numpy() for part in model(**inputs)[:2])
+        with evaluating(model):
+            decoded, logits, extras = model(**inputs)
+        errors = channel_errors(inputs["x"], inputs["pad_mask"], decoded, logits)
+        latent = extras["mu" if model.mode == "vae" else "z"]
+        arrays = [part.float().cpu().numpy() for part in (decoded, logits, latent, errors)]
         for row, index in enumerate(rows):
-            source, item = chunk[index]
-            n, x = lengths[index], np.asarray(item["x"], np.float32)
+            source, n, x = chunk[index][0], lengths[index], chunk[index][1]["x"].numpy()
             results[index] = Reconstruction(
-                source.object_id, int(source.label), x[:n, :4], decoded[row, :n], x[:n, 4:7].argmax(1),
-                logits[row, :n], latent[row],
+                source.object_id, int(source.label), x[:n, :4], arrays[0][row, :n], x[:n, 4:7].argmax(1),
+                arrays[1][row, :n], arrays[2][row], arrays[3][row].astype(np.float64),
             )  # fmt: skip
     return results
