@@ -50,17 +50,25 @@ def export_graph(
     inputs: Sequence[str],
     outputs: Sequence[str],
     metadata: Mapping[str, str],
+    axes: Mapping[str, Mapping[int, str]] | None = None,
+    ranges: Mapping[str, tuple[int, int]] | None = None,
 ) -> Path:
     """Write ``module`` as one self-contained QONNX file (float32, opset 18, dynamic first dimension
     ``batch``).
 
     ``examples``: one tensor an input, float32, batch of at least 2.  ``metadata``: model properties (str ->
-    str). Raises ExportError when the number of Quant nodes differs from the number of quantisers.
+    str).  ``axes``: further dynamic dimensions, input -> {axis: name of the dimension}, and ``ranges``: name ->
+    (smallest, largest size).  Raises ExportError when the number of Quant nodes differs from the number of
+    quantisers.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     batch = torch.export.Dim("batch", min=2, max=1 << 20)
-    dynamic = tuple({0: batch} for _ in examples)
+    named = {name: torch.export.Dim(name, min=low, max=high) for name, (low, high) in (ranges or {}).items()}
+    dynamic = tuple(
+        {0: batch} | {axis: named[dim] for axis, dim in (axes or {}).get(name, {}).items()}
+        for name, _ in zip(inputs, examples, strict=True)
+    )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scratch = Path(folder) / "graph.onnx"

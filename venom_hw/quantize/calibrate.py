@@ -13,19 +13,20 @@ by ``floor`` behind a bias gets its half unit from that bias (:func:`round_in_bi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
+from torch import nn
 
 from .formats import FormatError, TensorFormat, frac_for
 from .network import QuantVenom
-from .quantisers import MAY_SHARE, Observer, brevitas_factory, observer_factory
+from .quantisers import MAY_SHARE, Observer, QuantiserFactory, brevitas_factory, observer_factory
 from .recipe import Recipe
 from .shape import NetworkShape
 
 
-def load_parameters(network: QuantVenom, parameters: Mapping[str, torch.Tensor]) -> None:
+def load_parameters(network: nn.Module, parameters: Mapping[str, torch.Tensor]) -> None:
     """Copy parameters into a network; names and shapes must match exactly."""
     own = network.state_dict()
     if set(own) != set(parameters):
@@ -36,6 +37,23 @@ def load_parameters(network: QuantVenom, parameters: Mapping[str, torch.Tensor])
     network.load_state_dict({k: v.to(own[k].dtype) for k, v in parameters.items()}, strict=True)
 
 
+def observe_network(
+    build: Callable[[QuantiserFactory], nn.Module],
+    parameters: Mapping[str, torch.Tensor],
+    feed: Callable[[nn.Module], None],
+) -> dict[str, Observer]:
+    """Observers (by tensor name) of the unrounded network that ``build`` makes, after ``feed`` has run data through it.
+
+    Everything in float64, without gradients.
+    """
+    observers: dict[str, Observer] = {}
+    network = build(observer_factory(observers)).double()
+    load_parameters(network, parameters)
+    with torch.no_grad():
+        feed(network)
+    return observers
+
+
 def observe(
     parameters: Mapping[str, torch.Tensor],
     shape: NetworkShape,
@@ -44,14 +62,13 @@ def observe(
     progress: Iterable | None = None,
 ) -> dict[str, Observer]:
     """Observers (by tensor name) after the unrounded network has seen counts (windows, L, 2)."""
-    observers: dict[str, Observer] = {}
-    network = QuantVenom(shape, observer_factory(observers)).double()
-    load_parameters(network, parameters)
-    starts = range(0, len(counts), batch)
-    with torch.no_grad():
+
+    def feed(network: nn.Module) -> None:
+        starts = range(0, len(counts), batch)
         for start in progress(starts) if callable(progress) else starts:
             network.window(network.embed(counts[start : start + batch]))
-    return observers
+
+    return observe_network(lambda make: QuantVenom(shape, make), parameters, feed)
 
 
 def choose_formats(observers: Mapping[str, Observer], recipe: Recipe) -> dict[str, TensorFormat]:

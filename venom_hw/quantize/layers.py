@@ -56,10 +56,11 @@ class QuantLinear(nn.Module):
 
 
 class QuantNorm(nn.Module):
-    """Layer norm without gamma and beta (they live in the next linear)."""
+    """Layer norm without gamma and beta (they live in the next linear).  ``eps``: a power of two."""
 
-    def __init__(self, make: QuantiserFactory, name: str, prefix: str = "") -> None:
+    def __init__(self, make: QuantiserFactory, name: str, prefix: str = "", eps: float = NORM_EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.q_c = make(f"{name}.q_c", f"{prefix}c", (), True)
         self.q_v = make(f"{name}.q_v", f"{prefix}v", (), False)
         self.q_rs = make(f"{name}.q_rs", f"{prefix}rs", (), False)
@@ -68,4 +69,17 @@ class QuantNorm(nn.Module):
     def forward(self, r: torch.Tensor) -> torch.Tensor:
         c = self.q_c(r - r.mean(-1, keepdim=True))
         v = self.q_v(c.square().mean(-1, keepdim=True))
-        return self.q_n(c * self.q_rs(torch.rsqrt(v + NORM_EPS)))
+        return self.q_n(c * self.q_rs(torch.rsqrt(v + self.eps)))
+
+
+def leading_one_tables(low: int, high: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What :func:`leading_one` compares with and gathers, for sums in [2^low, 2^(high + 1)): thresholds 2^j, j =
+    low + 1 .. high (J,), and powers 2^-j, j = low .. high (J + 1, 1).
+    """
+    exponents = torch.arange(low, high + 1, dtype=torch.float32)
+    return torch.pow(2.0, exponents[1:]), torch.pow(2.0, -exponents)[:, None]
+
+
+def leading_one(total: torch.Tensor, thresholds: torch.Tensor, powers: torch.Tensor) -> torch.Tensor:
+    """2^-floor(log2 total) of positive sums (..., 1): the normalise pattern, in hardware a leading-zero count."""
+    return F.embedding((total >= thresholds).sum(-1), powers)

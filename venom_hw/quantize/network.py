@@ -60,12 +60,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .block import QuantBlock
 from .formats import TensorFormat
-from .layers import QuantLinear, QuantNorm, QuantParameter, gelu
+from .layers import QuantLinear, QuantNorm, QuantParameter, gelu, leading_one, leading_one_tables
 from .quantisers import QuantiserFactory
 from .shape import NetworkShape
 
@@ -147,13 +146,9 @@ class QuantHead(nn.Module):
     def __init__(self, shape: NetworkShape, make: QuantiserFactory) -> None:
         super().__init__()
         low, high = -shape.weight_frac, math.ceil(math.log2(shape.max_steps)) if shape.max_steps > 1 else 0
-        exponents = torch.arange(low + 1, high + 1, dtype=torch.float32)
-        self.register_buffer("thresholds", torch.pow(2.0, exponents), persistent=False)
-        self.register_buffer(
-            "powers",
-            torch.pow(2.0, -torch.arange(low, high + 1, dtype=torch.float32))[:, None],
-            persistent=False,
-        )
+        thresholds, powers = leading_one_tables(low, high)
+        self.register_buffer("thresholds", thresholds, persistent=False)
+        self.register_buffer("powers", powers, persistent=False)
 
         def q(tensor: str, signed: bool = True) -> nn.Module:
             return make(f"head.q_{tensor}", tensor, (), signed)
@@ -175,8 +170,7 @@ class QuantHead(nn.Module):
 
     def raw(self, pool_num: torch.Tensor, pool_den: torch.Tensor) -> torch.Tensor:
         """Pooling sums -> network output (B, 2) before gain and offset."""
-        k = (pool_den >= self.thresholds).sum(-1)
-        scale = F.embedding(k, self.powers)
+        scale = leading_one(pool_den, self.thresholds, self.powers)
         m = self.q_m(pool_den * scale - 1.0)
         p = self.q_p(self.q_nn(pool_num * scale) * self.q_inv(torch.reciprocal(m + 1.0)))
         g1 = self.q_g1(gelu(self.q_a1(self.fc1(p))))

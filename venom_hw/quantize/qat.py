@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from venom_hw.train.schedule import warm_up_then_cosine
 
@@ -90,7 +91,7 @@ def calibrate_batch(
     return aim + slope * (energy - centre), logvar + shift
 
 
-def learning_rate(step: int, settings: dict[str, Any]) -> float:
+def learning_rate(step: int, settings: Mapping[str, Any]) -> float:
     """Linear warm-up, then cosine to zero."""
     steps, warmup = settings["steps"], max(1, round(settings["warmup"] * settings["steps"]))
     return warm_up_then_cosine(step, warmup, steps, settings["learning_rate"])
@@ -105,9 +106,9 @@ def batch_indices(windows: int, step: int, batch: int, seed: int) -> torch.Tenso
     return order[place * batch : (place + 1) * batch]
 
 
-def fingerprint(settings: dict[str, Any], network: QuantVenom, windows: int) -> str:
+def fingerprint(settings: Mapping[str, Any], network: nn.Module, windows: int) -> str:
     """Hash of what a resumed run must share: settings, starting parameters, number of windows."""
-    digest = hashlib.sha256(json.dumps([settings, windows], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([dict(settings), windows], sort_keys=True).encode())
     for name, value in network.state_dict().items():
         digest.update(name.encode() + value.detach().float().numpy().tobytes())
     return digest.hexdigest()
@@ -131,22 +132,48 @@ def fine_tune(
     trained = {
         n: p for n, p in network.named_parameters() if not any(f".{part}" in f".{n}" for part in FROZEN)
     }
-    optimiser = torch.optim.AdamW(trained.values(), lr=1.0, weight_decay=0.0)
     key = fingerprint(settings, network, x.shape[1])
-    losses: list[float] = _restore(resume, key, network, trained, optimiser) if resume is not None else []
-    network.train()
-    for step in range(len(losses), settings["steps"]):
+
+    def loss_of(step: int) -> torch.Tensor:
         index = batch_indices(x.shape[1], step, settings["batch"], settings["seed"])
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        optimiser.zero_grad()
-        loss = loss_function(
+        return loss_function(
             *network.window(x[:, index]),
             targets[index],
             settings["distill"],
             settings["nll"],
             bool(settings.get("calibrated", 0)),
         )
+
+    return train_steps(
+        network, trained, loss_of, settings, key, resume=resume, save_every=save_every, progress=progress
+    )
+
+
+def train_steps(
+    network: nn.Module,
+    trained: Mapping[str, nn.Parameter],
+    loss_of: Callable[[int], torch.Tensor],
+    settings: Mapping[str, Any],
+    key: str,
+    *,
+    resume: str | os.PathLike | None = None,
+    save_every: int = 50,
+    progress: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """The steps of a fine-tuning of any quantised network, in place: AdamW, clipped gradients, warm-up and cosine.
+
+    ``loss_of(step)`` gives the loss of that step's batch, a function of the step alone, so that a resumed run
+    continues exactly where it stopped; ``key`` names the run (:func:`fingerprint`).  ``settings``: steps, warmup,
+    learning_rate, clip.  Returns the loss of each step.  Raises FloatingPointError when it diverges.
+    """
+    optimiser = torch.optim.AdamW(trained.values(), lr=1.0, weight_decay=0.0)
+    losses: list[float] = _restore(resume, key, network, trained, optimiser) if resume is not None else []
+    network.train()
+    for step in range(len(losses), settings["steps"]):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        optimiser.zero_grad()
+        loss = loss_of(step)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"fine-tuning diverged at step {step}: loss {loss.item()}; lower training.learning_rate"
@@ -166,8 +193,8 @@ def fine_tune(
 def _store(
     path: str | os.PathLike,
     key: str,
-    network: QuantVenom,
-    trained: dict[str, torch.nn.Parameter],
+    network: nn.Module,
+    trained: Mapping[str, nn.Parameter],
     optimiser: torch.optim.Optimizer,
     losses: list[float],
 ) -> None:
@@ -181,8 +208,8 @@ def _store(
 def _restore(
     path: str | os.PathLike,
     key: str,
-    network: QuantVenom,
-    trained: dict[str, torch.nn.Parameter],
+    network: nn.Module,
+    trained: Mapping[str, nn.Parameter],
     optimiser: torch.optim.Optimizer,
 ) -> list[float]:
     if not Path(path).exists():

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import os
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,29 @@ TENSOR_KEYS = {
     "minimum": int,
     "balance": bool,
 }
-ONLY = {"scale": ("dx",), "spread": ("h", "g"), "minimum": ("g",), "balance": ("h",)}  # key -> its tensor classes
-
-OPTIONAL = {"training": ("calibrated",)}  # section -> settings that the default recipe leaves out
+# key -> the tensor classes of VENOM that can have it
+ONLY = {"scale": ("dx",), "spread": ("h", "g"), "minimum": ("g",), "balance": ("h",)}
 
 
 class RecipeError(ValueError):
     """The recipe has an unknown key, a value of the wrong type or an impossible width; the message names file
     and key.
     """
+
+
+@dataclass(frozen=True)
+class RecipeBook:
+    """The recipes of one kind of network: its default file (others lie beside it) and what they must keep to.
+
+    ``only``: option of a tensor class -> the classes that can have it (options that are not named: all);
+    ``optional``: section -> settings that the default file leaves out; ``check(recipe, source)`` raises RecipeError
+    for what the network cannot do.
+    """
+
+    default: Path
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    check: Callable[[Recipe, str], None] = lambda recipe, source: None
 
 
 @dataclass(frozen=True)
@@ -52,14 +66,16 @@ class Recipe:
         return {"format": RECIPE_FORMAT, **copy.deepcopy(self.__dict__)}
 
     @classmethod
-    def from_dict(cls, entry: dict[str, Any], source: str = "recipe") -> Recipe:
+    def from_dict(cls, entry: dict[str, Any], source: str = "recipe", book: RecipeBook | None = None) -> Recipe:
+        book = VENOM if book is None else book
         if entry.get("format") != RECIPE_FORMAT:
             raise RecipeError(f"{source}: format = {entry.get('format')!r}, expected {RECIPE_FORMAT!r}")
         tables = {k: copy.deepcopy(v) for k, v in entry.items() if k != "format"}
         recipe = cls(
             **{name: tables.get(name, {}) for name in ("tensors", "weights", "calibration", "training")}
         )
-        recipe._check(source)
+        recipe._check(source, book)
+        book.check(recipe, source)
         return recipe
 
     def settings(self, tensor_class: str) -> dict[str, Any]:
@@ -71,7 +87,7 @@ class Recipe:
             raise RecipeError(f"recipe has no entry for tensor class '{tensor_class}'")
         return table[tensor_class]
 
-    def _check(self, source: str) -> None:
+    def _check(self, source: str, book: RecipeBook) -> None:
         for table_name in ("tensors", "weights"):
             for name, settings in getattr(self, table_name).items():
                 where = f"{source}: [{table_name}] {name}"
@@ -83,8 +99,9 @@ class Recipe:
                         value, (int, float) if kind is float else kind
                     ):
                         raise RecipeError(f"{where}.{key} = {value!r}: expected {kind.__name__}")
-                    if name not in ONLY.get(key, (name,)):
-                        raise RecipeError(f"{where}.{key}: only {', '.join(ONLY[key])} can have it")
+                    if name not in book.only.get(key, (name,)):
+                        allowed = ", ".join(book.only[key]) or "no class of this network"
+                        raise RecipeError(f"{where}.{key}: only {allowed} can have it")
                 if not 2 <= settings["bits"] <= 20:
                     raise RecipeError(f"{where}.bits = {settings['bits']}: expected 2 to 20")
                 if settings.get("rounding", "half_even") not in ("half_even", "floor"):
@@ -106,44 +123,57 @@ class Recipe:
                     )
                 if not 50 <= settings.get("percentile", 100.0) <= 100:
                     raise RecipeError(f"{where}.percentile = {settings['percentile']}: expected 50 to 100")
-        for name in ("e", "m"):
-            entry = self.tensors.get(name, {})
-            if entry.get("frac") != entry.get("bits"):
-                raise RecipeError(f"{source}: [tensors] {name}: frac must equal bits (values in [0, 1))")
-        for name, width, frac in (("mu", 16, 12), ("logvar", 16, 10)):
-            entry = self.tensors.get(name, {})
-            if (entry.get("bits"), entry.get("frac")) != (width, frac):
-                raise RecipeError(
-                    f"{source}: [tensors] {name} is fixed by the stream's contract: bits = {width}, frac = {frac}"
-                )
 
 
-def shipped_recipes() -> list[str]:
+def fills_unit_interval(recipe: Recipe, source: str, *classes: str) -> None:
+    """Raise RecipeError unless every code of these tensor classes lies in [0, 1): frac = bits."""
+    for name in classes:
+        entry = recipe.tensors.get(name, {})
+        if entry.get("frac") != entry.get("bits"):
+            raise RecipeError(f"{source}: [tensors] {name}: frac must equal bits (values in [0, 1))")
+
+
+def _check_venom(recipe: Recipe, source: str) -> None:
+    fills_unit_interval(recipe, source, "e", "m")
+    for name, width, frac in (("mu", 16, 12), ("logvar", 16, 10)):
+        entry = recipe.tensors.get(name, {})
+        if (entry.get("bits"), entry.get("frac")) != (width, frac):
+            raise RecipeError(
+                f"{source}: [tensors] {name} is fixed by the stream's contract: bits = {width}, frac = {frac}"
+            )
+
+
+VENOM = RecipeBook(DEFAULT, ONLY, {"training": ("calibrated",)}, _check_venom)
+
+
+def shipped_recipes(book: RecipeBook = VENOM) -> list[str]:
     """Names of the recipes that come with the project, files of ``recipes/``."""
-    return sorted(p.stem for p in DEFAULT.parent.glob("*.toml"))
+    return sorted(p.stem for p in book.default.parent.glob("*.toml"))
 
 
-def load_recipe(path: str | os.PathLike | None = None, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    path: str | os.PathLike | None = None, overrides: Iterable[str] = (), book: RecipeBook = VENOM
+) -> Recipe:
     """Default recipe, updated by a TOML file (or the name of a shipped recipe) and by
     ``section.key[.setting]=value`` overrides (values in TOML).
 
     Raises RecipeError for a key the default does not have.
     """
-    merged = tomllib.loads(DEFAULT.read_text())
-    if str(path) in shipped_recipes():
-        path = DEFAULT.parent / f"{path}.toml"
+    merged = tomllib.loads(book.default.read_text())
+    if str(path) in shipped_recipes(book):
+        path = book.default.parent / f"{path}.toml"
     if path is not None:
         try:
             user = tomllib.loads(Path(path).read_text())
         except FileNotFoundError:
             raise RecipeError(
-                f"recipe {path}: no such file; shipped recipes: {', '.join(shipped_recipes())}"
+                f"recipe {path}: no such file; shipped recipes: {', '.join(shipped_recipes(book))}"
             ) from None
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"recipe {path}: not TOML: {error}") from None
         if user.pop("format", RECIPE_FORMAT) != RECIPE_FORMAT:
             raise RecipeError(f"recipe {path}: format must be {RECIPE_FORMAT!r}")
-        _merge(merged, user, str(path))
+        _merge(merged, user, str(path), book)
     for override in overrides:
         key, _, text = override.partition("=")
         try:
@@ -156,11 +186,11 @@ def load_recipe(path: str | os.PathLike | None = None, overrides: Iterable[str] 
         for part in parents:
             node = node.setdefault(part, {})
         node[leaf] = value
-        _merge(merged, tree, f"--set {override}")
-    return Recipe.from_dict(merged, str(path or "recipe"))
+        _merge(merged, tree, f"--set {override}", book)
+    return Recipe.from_dict(merged, str(path or "recipe"), book)
 
 
-def _merge(base: dict[str, Any], update: dict[str, Any], source: str) -> None:
+def _merge(base: dict[str, Any], update: dict[str, Any], source: str, book: RecipeBook) -> None:
     for section, entries in update.items():
         if section not in base or not isinstance(base[section], dict):
             known = ", ".join(k for k, v in base.items() if isinstance(v, dict))
@@ -168,7 +198,7 @@ def _merge(base: dict[str, Any], update: dict[str, Any], source: str) -> None:
         if not isinstance(entries, dict):
             raise RecipeError(f"{source}: [{section}] must be a table")
         for name, value in entries.items():
-            optional = OPTIONAL.get(section, ())
+            optional = book.optional.get(section, ())
             if name not in base[section] and name not in optional:
                 known = ", ".join((*base[section], *optional))
                 raise RecipeError(f"{source}: [{section}] has no '{name}'; known: {known}")
