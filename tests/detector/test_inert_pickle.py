@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from venom_hw.detector import DataError
-from venom_hw.detector.inert_numpy import plain
-from venom_hw.detector.inert_pickle import StandIn, UnsafePickle, read_pickle
+from venom_hw.detector.inert_pickle import UnsafePickle, read_pickle
 from venom_hw.detector.mkidcalculator_files import find_loops
+from venom_hw.inert_pickle import StandIn, plain
 
 from .lab_pickles import build, fake_package
 

@@ -12,9 +12,10 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from venom_hw.inert_pickle import PickledArray, PieceError, StandIn, plain
+
 from .errors import DataError
-from .inert_numpy import PickledArray, PieceError, plain
-from .inert_pickle import StandIn, read_pickle
+from .inert_pickle import read_pickle
 from .object_npz import ObjectNpz
 from .wavelength import wavelength_of
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from venom_hw.inert_pickle import PieceError, plain
+
 from .errors import DataError
-from .inert_numpy import PieceError, plain
 from .inert_pickle import read_pickle
 
 

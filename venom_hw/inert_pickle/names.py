@@ -1,23 +1,11 @@
-"""What a pickle may name: the allow-list, and what each name on it makes. Nothing here imports what it names."""
+"""What any pickle of data may name (containers, NumPy), and what each name makes. Nothing here imports them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .inert_numpy import SCALARS, PickledArray, PickledDtype, PieceError, scalar
-
-_IO = {
-    "loop": ("Loop",), "pulse": ("Pulse",), "noise": ("Noise",), "sweep": ("Sweep",), "resonator": ("Resonator",),
-    "data": ("NoData", "AnalogReadoutABC", "AnalogReadoutLoop", "AnalogReadoutNoise", "AnalogReadoutPulse",
-             "LegacyABC", "LegacyLoop", "LegacyNoise", "LegacyPulse"),
-}
-# mkidcalculator's classes that hold data; its older releases had the modules one level up.
-ALLOWED = frozenset(f"mkidcalculator.{folder}{module}.{name}"
-                    for folder in ("", "io.") for module, names in _IO.items() for name in names)
-# Packages whose objects may lie beside the data (fits, splines, spectra); kept as closed boxes.
-RESULTS = ("asteval", "cloudpickle", "emcee", "lmfit", "loopfit", "mkidcalculator.models", "pandas", "scipy",
-           "uncertainties")
+from .arrays import SCALARS, PickledArray, PickledDtype, PieceError, scalar
 
 
 @dataclass(eq=False)
