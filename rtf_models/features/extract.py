@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .gp_2d import gp_2d_features
+from .multi_bazin import multi_bazin_features
 from .names import FEATURE_NAMES
+from .nonparametric import band_curves, nonparametric_features
+from .parametric import parametric_features, scaled
+from .photometry import read_photometry
+from .thermal import thermal_features
 
 if TYPE_CHECKING:
     from ..data.source import Source
@@ -41,4 +47,13 @@ def prefix_features(source: Source, counts: Sequence[int] = PREFIX_COUNTS) -> tu
 
 
 def _features(time, band, mag, mag_err) -> dict[str, float]:
-    return {"param_n_obs": float(len(time))}
+    photometry = read_photometry(time, band, mag, mag_err)
+    with np.errstate(all="ignore"):
+        values = nonparametric_features(photometry, band_curves(photometry))
+        parametric, bazin = parametric_features(photometry)
+        values |= parametric
+        if bazin is not None:
+            values |= multi_bazin_features(scaled(photometry.bands[photometry.reference]), bazin)
+        values |= thermal_features(photometry)
+        values |= gp_2d_features(photometry)
+    return values
