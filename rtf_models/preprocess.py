@@ -1,0 +1,206 @@
+"""Command line: alert packets or survey light curves into compact npz files, one a source, in train, val and test."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from venom_hw.atomic import write_atomically
+
+from .classes import APPLECIDER, BTS, ClassScheme, scheme_of
+from .data.alert_folder import alert_jobs
+from .data.bts import read_bts
+from .data.source import Source
+from .data.splits import SPLITS, stratified_split, temporal_split, write_splits
+from .data.writing import Job, Loaded, Outcome, Writer, write_all
+from .errors import DataError, RtfError
+
+CONFIG, REPORT = "preprocess.json", "report.json"
+EPILOG = """\
+Input, one of:
+  --bts FILE         light curves of the Bright Transient Survey in one npz file (types give the classes)
+  --alert-dir DIR    alert packets: DIR/<object>/ with alerts.npy, *.avro or *.parquet, or *.avro and *.parquet
+                     files anywhere below DIR, grouped by their objectId
+
+Labels of packets come from --labels-dir (<split>/<object>.npz with the key 'label'); without it every source has the
+label -1 (unknown), which trains reconstruction and is never counted as a class. Without --splits, sources are split
+70/15/15 by --seed, each class alike; --temporal splits by the date of the first detection, the latest for the test.
+
+The output folder gets <split>/<object>.npz, classes.json, splits.csv, preprocess.json (the options) and report.json
+(what was written, skipped, left out and why). A second run skips what is there and finishes the rest; sources whose
+files are broken are left out, never turned into samples.
+
+With --fit-gp the 114 light-curve features are computed for the first 3, 5, 7, 10, 15, 20, 30, 50, 100 and all
+detections, each from these detections only, so that nothing of the future reaches an early prediction.
+
+examples:
+  python -m rtf_models preprocess --bts ../shared/data/ztf/bts_lightcurves.npz --output-dir data/bts
+  python -m rtf_models preprocess --bts bts_lightcurves.npz --output-dir data/bts_gp --fit-gp --workers 4
+  python -m rtf_models preprocess --alert-dir alerts --splits splits.csv --labels-dir labels --output-dir data/ztf
+  python -m rtf_models preprocess --alert-dir night_of_avro_files --output-dir data/night --no-history
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m rtf_models preprocess", description=__doc__, epilog=EPILOG,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("--alert-dir", type=Path, metavar="DIR", help="folder of alert packets")
+    source.add_argument("--bts", type=Path, metavar="FILE", help="npz file of Bright Transient Survey light curves")
+    p.add_argument("--splits", type=Path, metavar="CSV", help="columns obj_id, split (default: split by --seed)")
+    p.add_argument("--labels-dir", type=Path, metavar="DIR", help="<split>/<object>.npz with the key 'label'")
+    p.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="folder to write")
+    p.add_argument("--horizon", type=float, default=100.0, metavar="DAYS",
+                   help="days after the first detection that are kept (default 100)")
+    p.add_argument("--fit-gp", action="store_true", help="compute light-curve features of prefixes")
+    p.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    p.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    p.add_argument("--temporal", action="store_true", help="split by the date of the first detection")
+    p.add_argument("--no-history", action="store_true",
+                   help="use the triggered alerts only, not the earlier detections that packets carry (prv_candidates)")
+    p.add_argument("--negative", action="store_true", help="keep detections of negative difference flux (isdiffpos)")
+    return p
+
+
+@dataclass(frozen=True)
+class LoadedAlready:
+    """A source that is in memory as a job's reader."""
+
+    source: Source
+
+    def __call__(self) -> Loaded:
+        return Loaded(self.source)
+
+
+def bts_jobs(path: Path, seed: int, temporal: bool) -> list[Job]:
+    """Jobs of a Bright Transient Survey file, with their splits."""
+    sources = read_bts(path)
+    splits = (temporal_split([x.time[0] for x in sources]) if temporal
+              else stratified_split([x.label for x in sources], seed))
+    return [Job(x.object_id, str(split), LoadedAlready(x)) for x, split in zip(sources, splits, strict=True)]
+
+
+def _features(asked: bool) -> dict:
+    """The writer's arguments for features (imported only when asked for)."""
+    if not asked:
+        return {}
+    from .features import FEATURE_NAMES, prefix_features
+
+    return {"features": prefix_features, "feature_names": tuple(FEATURE_NAMES)}
+
+
+def _config(args) -> dict:
+    """What decides the contents of the output folder."""
+    config = {"horizon": args.horizon, "fit_gp": args.fit_gp, "seed": args.seed, "temporal": args.temporal}
+    if args.bts is not None:
+        try:
+            return config | {"bts_sha256": hashlib.sha256(args.bts.read_bytes()).hexdigest()}
+        except OSError as error:
+            found = f"cannot be read ({error.strerror})"
+            raise DataError(args.bts, None, found, "an npz file of light curves") from error
+    return config | {"history": not args.no_history, "negative": args.negative,
+                     "splits": args.splits is not None, "labels": args.labels_dir is not None}
+
+
+def _claim(output_dir: Path, config: dict) -> None:
+    """Notes the options in the output folder; refuses one that was made with others."""
+    path = output_dir / CONFIG
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(path, None, f"cannot be read ({error})", "the options of an earlier run") from error
+        if before != config:
+            changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
+            raise RtfError(f"{output_dir} was made with other options ({', '.join(changed)}; see {path.name} there); "
+                           "give another --output-dir, or remove that folder")
+        return
+    if any((output_dir / split).is_dir() for split in SPLITS):
+        raise RtfError(f"{output_dir} holds data of unknown origin (no {path.name}); give another --output-dir")
+    write_atomically(path, json.dumps(config, indent=1) + "\n")
+
+
+def _check(args) -> None:
+    if not args.horizon >= 0:
+        raise RtfError(f"--horizon {args.horizon}; expected days, 0 or more")
+    if args.workers < 1:
+        raise RtfError(f"--workers {args.workers}; expected 1 or more")
+    if args.bts is not None:
+        for flag in ("splits", "labels_dir", "no_history", "negative"):
+            if getattr(args, flag):
+                raise RtfError(f"--{flag.replace('_', '-')} goes with --alert-dir, not with --bts")
+    elif args.splits is not None and args.temporal:
+        raise RtfError("--temporal and --splits both say how to split; give one of them")
+    elif args.labels_dir is not None and args.splits is None:
+        raise RtfError("--labels-dir is sorted by split; give --splits too")
+
+
+def report_of(outcomes: Sequence[Outcome], scheme: ClassScheme, notes: Counter) -> dict:
+    """The account of a run, for report.json."""
+    counts = Counter(x.status for x in outcomes)
+    classes: dict[str, Counter] = {}
+    for x in outcomes:
+        notes.update(x.notes)
+        if x.status == "written":
+            classes.setdefault(x.split, Counter())[scheme.fine_name(x.label)] += 1
+    return {"written": counts["written"], "skipped": counts["skipped"], "left_out": counts["left out"],
+            "written_by_split_and_class": {key: dict(sorted(value.items())) for key, value in sorted(classes.items())},
+            "notes": dict(sorted(notes.items())),
+            "reasons": {x.object_id: x.reason for x in outcomes if x.status == "left out"}}
+
+
+def preprocess(args) -> dict:
+    """Runs the command with parsed arguments; the report."""
+    _check(args)
+    notes: Counter = Counter()
+    config = _config(args)
+    if args.bts is not None:
+        scheme, jobs, left_out = BTS, bts_jobs(args.bts, args.seed, args.temporal), []
+    else:
+        scheme = APPLECIDER if args.labels_dir is None else scheme_of(args.labels_dir)
+        jobs, left_out = alert_jobs(args.alert_dir, splits_path=args.splits, labels_dir=args.labels_dir, seed=args.seed,
+                                    temporal=args.temporal, use_history=not args.no_history,
+                                    keep_negative=args.negative, scheme=scheme, notes=notes)
+    _claim(args.output_dir, config)
+    scheme.save(args.output_dir)
+    write_splits(args.output_dir / "splits.csv", {job.object_id: job.split for job in jobs})
+    writer = Writer(args.output_dir, args.horizon, **_features(args.fit_gp))
+    outcomes = list(left_out)
+    with tqdm(total=len(jobs), desc="preprocess", unit="source") as bar:
+        for outcome in write_all(writer, jobs, workers=args.workers):
+            outcomes.append(outcome)
+            bar.update()
+    report = report_of(outcomes, scheme, notes)
+    write_atomically(args.output_dir / REPORT, json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        report = preprocess(args)
+    except RtfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot write to {args.output_dir} ({error})", file=sys.stderr)
+        return 2
+    for note, count in report["notes"].items():
+        print(f"{note}: {count}")
+    for object_id, reason in list(report["reasons"].items())[:10]:
+        print(f"left out {object_id}: {reason}")
+    print(f"{report['written']} sources written, {report['skipped']} already there, {report['left_out']} left out; "
+          f"wrote {args.output_dir} ({REPORT} has the account)")
+    return 0 if report["written"] or report["skipped"] else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
