@@ -98,7 +98,7 @@ def compare_quantisers(
 
 class SaturationCounter:
     """Counts, by quantiser, how many values lay outside the range (after rounding).  A context manager of
-    forward hooks.
+    forward hooks; entered again, it goes on counting.
     """
 
     def __init__(self, network: nn.Module, formats: Mapping[str, TensorFormat]) -> None:
@@ -109,13 +109,14 @@ class SaturationCounter:
 
     def __enter__(self) -> SaturationCounter:
         for name, module in self._modules.items():
-            self.counts[name] = {"values": 0, "saturated": 0}
+            self.counts.setdefault(name, {"values": 0, "saturated": 0})
             self._handles.append(module.register_forward_hook(self._hook(name)))
         return self
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
+        self._handles.clear()
 
     def _hook(self, name: str) -> Callable[..., None]:
         fmt, count = self._formats[name], self.counts[name]

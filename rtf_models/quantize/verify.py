@@ -1,0 +1,111 @@
+"""Holds an exported encoder to the network it came from: every integer of every quantiser, at many lengths."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from venom_hw.interchange.execute import Executor
+from venom_hw.quantize.formats import TensorFormat
+from venom_hw.quantize.verify import Comparison, SaturationCounter, compare_quantisers
+
+from .network import QuantEncoder
+
+LENGTHS = (1, 3, 26, 100, 257)
+
+
+@dataclass
+class EncoderVerification(Comparison):
+    """A comparison over single lengths and padded batches.
+
+    ``padding_mismatches``: integers of fingerprints that depend on what they were padded to.
+    """
+
+    cases: list[str] = field(default_factory=list)
+    sources: int = 0
+    padding_mismatches: int = 0
+
+
+def curves_of_length(curves: Sequence[np.ndarray], length: int, count: int, seed: int = 0) -> list[np.ndarray]:
+    """``count`` curves of ``length`` rows: beginnings of real ones, or, where none is long enough, rows of several in
+    the order of their times.
+    """
+    rng = np.random.default_rng([seed, length])
+    long = [x for x in curves if len(x) >= length]
+    chosen = [long[k][:length] for k in rng.permutation(len(long))[:count]]
+    rows = np.concatenate(curves)
+    while len(chosen) < count:
+        made = rows[rng.integers(0, len(rows), length)]
+        chosen.append(made[np.argsort(made[:, 0], kind="stable")])
+    return chosen
+
+
+def padded(curves: Sequence[np.ndarray], length: int | None = None) -> dict[str, np.ndarray]:
+    """Inputs of the file: x (B, L, C) with zeros behind each curve, pad_mask (B, L) with ones there."""
+    length = length or max(map(len, curves))
+    x = np.zeros((len(curves), length, curves[0].shape[1]))
+    mask = np.ones((len(curves), length))
+    for row, curve in enumerate(curves):
+        x[row, : len(curve)], mask[row, : len(curve)] = curve, 0
+    return {"x": x, "pad_mask": mask}
+
+
+def verify_file(
+    network: QuantEncoder,
+    formats: Mapping[str, TensorFormat],
+    path: str | os.PathLike,
+    curves: Sequence[np.ndarray],
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    count: int = 2,
+    progress: Callable[[Iterable], Iterable] | None = None,
+) -> EncoderVerification:
+    """Run network (float64) and file side by side: ``count`` curves of each length, padded batches of all lengths and
+    of 16 real curves, and inputs far out of range.  Saturations are counted over the unpadded ones in range.
+
+    The network comes back in float32.
+    """
+    file = Executor(path)
+    network = network.double().eval()
+    result = EncoderVerification()
+    lengths = sorted({min(n, network.shape.max_len) for n in lengths})
+    of_length = {n: curves_of_length(curves, n, count) for n in lengths}
+    rng = np.random.default_rng(1)
+    wild = [rng.normal(0, 50, (n, curves[0].shape[1])) for n in (1, 7, 40)]
+    mixed = [x for several in of_length.values() for x in several]
+    some = [curves[k] for k in rng.permutation(len(curves))[:16]]
+    cases = [(f"length {n}", padded(several), True) for n, several in of_length.items()]
+    cases += [("lengths mixed", padded(mixed), False), ("real curves mixed", padded(some), False)]
+    cases += [("out of range", padded(wild), False)]
+    alone: dict[int, np.ndarray] = {}
+    saturation = SaturationCounter(network, dict(formats))
+    try:
+        for where, feeds, counted in progress(cases) if progress else cases:
+            with saturation if counted else contextlib.nullcontext():
+                out = compare_quantisers(network, file, feeds, result, where)
+            if counted:
+                alone[feeds["x"].shape[1]] = out["fingerprint"]
+            if where == "lengths mixed":
+                apart = np.concatenate([alone[n] for n in lengths])
+                result.padding_mismatches += int((apart != out["fingerprint"]).sum())
+            result.cases.append(where)
+            result.sources += len(feeds["x"])
+    finally:
+        network.float()
+    result.saturations = {k: v for k, v in saturation.counts.items() if v["saturated"]}
+    return result
+
+
+def max_error_in_float32(network: QuantEncoder, curves: Sequence[np.ndarray]) -> int:
+    """Largest difference, in units of the fingerprint, between the network in float32 and in float64."""
+    feeds = {name: torch.from_numpy(value) for name, value in padded(curves).items()}
+    single = network.float().embed(**feeds).double()
+    exact = network.double().embed(**feeds)
+    network.float()
+    lsb = float(network.q_z.act_quant.scale())
+    return int(((single - exact).abs() / lsb).max())
