@@ -46,7 +46,7 @@ def early_classification(
     head on the coarse classes where it has one (else None). Detections count after the horizon of the inputs.
     scheme: the class names (default: the test sources' own, else the checkpoint's).
 
-    A checkpoint that takes light-curve features as its files hold them (inputs.features == "file", as the original) would
+    A network that takes light-curve features as its files hold them (inputs.features == "file", as the original) would
     see the future at every N, for they were computed from whole curves. It gets what the first N detections alone have
     made: features of the prefix where the folder has some, else none. allow_future_features hands over the whole
     curve's, to repeat the original's numbers; the rows then say future_features = True.
