@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMOOTHING = 1e-5  # of the cluster sizes (Laplace)
-DEAD_BELOW = 0.1  # of the mean cluster size
-SPREAD = 0.1  # of the way to a vector: how far from its parent a split code starts
+DEAD_BELOW = 0.3  # of the mean cluster size
+VECTORS_A_CENTRE = 32  # at the start: in many dimensions the mean of fewer is mostly noise
 LLOYD_STEPS = 10
 
 
@@ -38,6 +38,8 @@ class VectorQuantizer(nn.Module):
         nn.init.uniform_(self.codebook.weight, -1 / num_codes, 1 / num_codes)
         self.register_buffer("ema_cluster_size", torch.ones(num_codes))
         self.register_buffer("ema_embed_sum", self.codebook.weight.detach().clone())
+        # Part of the way to a vector at which a split code starts: about two standard deviations of one coordinate.
+        self.split_step = min(0.5, 2 / code_dim**0.5)
         self._fresh = True  # no batch has been seen: the next training batch sets the codes
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,7 +57,7 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def _start_from(self, z: Tensor) -> None:
         """k-means of one batch. A batch too small for K clusters gives fewer, whose centres are then split."""
-        n_centres = min(self.num_codes, max(1, len(z) // 8))
+        n_centres = min(self.num_codes, max(1, len(z) // VECTORS_A_CENTRE))
         centres = z[torch.randperm(len(z), device=z.device)[:n_centres]].clone()
         for _ in range(LLOYD_STEPS):
             owner = nearest_code(z, centres)
@@ -66,7 +68,7 @@ class VectorQuantizer(nn.Module):
         codes = centres[parent]
         if self.num_codes > n_centres:
             towards = z[torch.randint(len(z), (self.num_codes,), device=z.device)]
-            codes = codes + SPREAD * (towards - codes)
+            codes = torch.lerp(codes, towards, self.split_step)
         self.codebook.weight.copy_(codes)
         self.ema_cluster_size.fill_(1.0)
         self.ema_embed_sum.copy_(codes)
@@ -100,7 +102,7 @@ class VectorQuantizer(nn.Module):
         share = size[busy] / 2
         parent_sum = self.ema_embed_sum[busy] / 2
         towards = z[torch.randint(len(z), (half,), device=z.device)] * share[:, None]
-        child_sum = parent_sum + SPREAD * (towards - parent_sum)
+        child_sum = torch.lerp(parent_sum, towards, self.split_step)
         size[rare], size[busy] = torch.where(split, share, size[rare]), torch.where(split, share, size[busy])
         sums, wide = self.ema_embed_sum, split[:, None]
         sums[rare], sums[busy] = torch.where(wide, child_sum, sums[rare]), torch.where(wide, parent_sum, sums[busy])
