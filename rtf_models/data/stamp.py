@@ -2,11 +2,62 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
+
 import numpy as np
 
+from .fits_image import primary_image
 from .source import STAMP
 
+CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 EMPTY_STAMP = np.zeros((3, STAMP, STAMP), np.float32)
+_LARGEST = 1 << 22  # bytes that one unpacked stamp may have: a forged gzip stream cannot fill the memory
+
+
+class NoStamp(ValueError):
+    """A packet has no complete triplet of 63 x 63 stamps; the message says what is wrong with which."""
+
+
+def decode_stamp(data: bytes) -> np.ndarray:
+    """One stamp, float32 pixels, from the bytes that a packet carries (a gzip-compressed FITS file).
+
+    Raises:
+        NoStamp: not gzip, not FITS, or larger than any stamp.
+    """
+    try:
+        unpacker = zlib.decompressobj(wbits=31)
+        unpacked = unpacker.decompress(data, _LARGEST)
+        if unpacker.unconsumed_tail:
+            raise NoStamp(f"unpacks to more than {_LARGEST} bytes")
+        if not unpacker.eof:
+            raise NoStamp("gzip data end too early")
+        return primary_image(unpacked)
+    except (zlib.error, ValueError, TypeError) as error:
+        raise NoStamp(str(error)) from None
+
+
+def packet_stamps(packet: Mapping) -> np.ndarray:
+    """(3, 63, 63) float32 science, template, difference of a packet, in pixel units, 0 where a pixel has no value.
+
+    Raises:
+        NoStamp: one of the three is missing, damaged or not exactly 63 x 63 (clipped by the edge of the detector).
+    """
+    stamps = np.empty((3, STAMP, STAMP), np.float32)
+    for k, name in enumerate(CUTOUTS):
+        cutout = packet.get(name)
+        data = cutout.get("stampData") if isinstance(cutout, Mapping) else cutout
+        if not isinstance(data, bytes | bytearray) or not data:
+            raise NoStamp(f"{name} missing")
+        try:
+            stamp = decode_stamp(bytes(data))
+        except NoStamp as error:
+            raise NoStamp(f"{name}: {error}") from None
+        if stamp.shape != (STAMP, STAMP):
+            raise NoStamp(f"{name} is {stamp.shape[0]} x {stamp.shape[1]}, not {STAMP} x {STAMP} (clipped by an edge)")
+        stamps[k] = stamp
+    stamps[~np.isfinite(stamps)] = 0
+    return stamps
 
 
 def scaled_stamp(stamp: np.ndarray) -> np.ndarray:
