@@ -1,0 +1,1 @@
+"""Alert streams into fingerprints: `python -m rtf_models encode` (see command.py)."""

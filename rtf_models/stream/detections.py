@@ -1,0 +1,66 @@
+"""Detections as the stream keeps them: rows of one packed NumPy type."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.source import N_METADATA, Source
+
+
+def row_type(metadata: bool) -> np.dtype:
+    """25 bytes a detection, 145 with the 30 metadata values: jd days, candid (0 = not known), mag, mag_err, band."""
+    fields = [("jd", "<f8"), ("candid", "<i8"), ("mag", "<f4"), ("mag_err", "<f4"), ("band", "i1")]
+    return np.dtype([*fields, ("metadata", "<f4", (N_METADATA,))] if metadata else fields)
+
+
+def merged(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of rows (each without repeats) as one, sorted by time, and which of `new` went in.
+
+    A detection is known by its exposure: jd and band. Where both have it, the richer row wins: the one with more
+    metadata (an alert's own candidate has all of it, the same detection in a later packet's history only half).
+    """
+    if not len(known):
+        return new, np.ones(len(new), bool)
+    place = {key: k for k, key in enumerate(zip(known["jd"].tolist(), known["band"].tolist(), strict=True))}
+    at = np.array([place.get(key, -1) for key in zip(new["jd"].tolist(), new["band"].tolist(), strict=True)], np.int64)
+    fresh = at < 0
+    if not fresh.all() and "metadata" in known.dtype.names:
+        old = np.isfinite(known["metadata"][at[~fresh]]).sum(axis=1)
+        richer = np.isfinite(new["metadata"][~fresh]).sum(axis=1) > old
+        if richer.any():
+            known = known.copy()
+            places = np.flatnonzero(~fresh)[richer]
+            known[at[places]] = new[places]
+            taken = fresh.copy()
+            taken[places] = True
+            return _sorted(np.concatenate([known, new[fresh]])), taken
+    if not fresh.any():
+        return known, fresh
+    return _sorted(np.concatenate([known, new[fresh]])), fresh
+
+
+def _sorted(rows: np.ndarray) -> np.ndarray:
+    times = rows["jd"]
+    if (times[1:] >= times[:-1]).all():
+        return rows
+    return rows[np.lexsort((rows["band"], times))]
+
+
+def window(rows: np.ndarray, jd: float, days: float | None, longest: int | None) -> np.ndarray:
+    """The rows that an alert of time `jd` may know: not later than it, not older than `days`, the last `longest`."""
+    end = int(np.searchsorted(rows["jd"], jd, side="right"))
+    start = 0 if days is None else int(np.searchsorted(rows["jd"], jd - days, side="left"))
+    return rows[max(start, end - longest if longest else 0) : end]
+
+
+def source_of(object_id: str, rows: np.ndarray, image: np.ndarray | None = None) -> Source:
+    """The rows (at least one, sorted) as a Source. image: (3, 63, 63) of the last detection."""
+    extra: dict = {}
+    if "metadata" in rows.dtype.names:
+        extra["metadata"] = np.ascontiguousarray(rows["metadata"])
+    if image is not None:
+        has_image = np.zeros(len(rows), bool)
+        has_image[-1] = True
+        extra |= {"images": lambda _: image, "has_image": has_image}
+    return Source(object_id=object_id, time=np.ascontiguousarray(rows["jd"]), band=rows["band"].astype(np.int64),
+                  mag=np.ascontiguousarray(rows["mag"]), mag_err=np.ascontiguousarray(rows["mag_err"]), **extra)
