@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.packets import SUFFIXES
+from ..data.stamp import CUTOUTS
 from ..errors import MissingPackage, require
 from .arrival import Arrival, EndOfStream
 from .avro_packets import BrokenRecord, PacketReader
 from .errors import StreamError
 
-SUFFIXES = (".avro", ".parquet")
 PARQUET_ROWS = 64  # decoded at a time; an alert with its stamps is 70 kB
-CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 
 
@@ -231,7 +231,7 @@ def _unfinished(path: Path) -> bool:
 
 
 def _parquet_packets(path: str, skip: int) -> Iterator[dict]:
-    """Rows of a table as packets, a few at a time."""
+    """Rows of a table as packets, a few at a time; those skipped are not decoded, and a bad row is only itself."""
     pq = require("pyarrow.parquet", "rtf")
     wanted = ("objectId", "candid", "candidate", "prv_candidates", *CUTOUTS)
     with pq.ParquetFile(path) as table:

@@ -221,8 +221,8 @@ class KafkaStream:
             if at[0] < low:
                 self._lose(key, at, low)
             elif at[0] > high:
-                raise StreamError(f"{key[0]}/{key[1]}: the journal is at offset {at[0]}, the broker ends at {high}: the "
-                                  "topic was made anew; expected that of the journal, or another output folder")
+                raise StreamError(f"{key[0]}/{key[1]}: the journal is at offset {at[0]}, the broker ends at {high}: "
+                                  "the topic was made anew; expected that of the journal, or another output folder")
         self._assigned |= new
         places = [self._client.TopicPartition(*key, self._next[key][0]) for key in sorted(self._assigned)]
         self._messages.clear()  # assigning anew starts every partition at its place

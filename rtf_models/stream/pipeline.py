@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import MissingPackage
+from ..errors import DataError, MissingPackage
 from .arrival import AlertStream, Arrival, EndOfStream
 from .detections import source_of
 from .encoder import Encoder
 from .history import History
 from .journal import Journal
-from .packets import Alert, BrokenPacket, alert_of
+from .packets import Alert, BrokenPacket, alert_of, stamp_of
 from .parts import Fingerprints, encode_part
 from .recent import RecentAlerts
 from .state import changed_state, restore, whole_state
-from .stamps import stamp_of
 
 COUNTERS = ("alerts", "fingerprints", "duplicates", "no_detection", "broken")
 LEAST_WHOLE = 4 << 20  # bytes of changes before the state is written whole again
@@ -134,7 +133,7 @@ class Pipeline:
             return
         try:
             alert = alert_of(arrival.packet, metadata=self.encoder.metadata)
-        except BrokenPacket as error:
+        except (BrokenPacket, DataError) as error:
             self._bury(arrival.where, str(error))
             return
         except Exception as error:  # a packet may hold anything; the stream goes on
