@@ -86,8 +86,31 @@ class StampsOf:
             return read_row(self.path, archive, "images", index).astype(np.float32)
 
 
-def read_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] | None] | None = None) -> Source:
-    """A source from a compact file, ours or the original's. Stamps stay in the file until they are asked for.
+@dataclass(frozen=True)
+class CompactFile:
+    """What a compact file holds, checked.
+
+    Attributes:
+        x: (L, 37 or 7) float32, as stored. has_image: (L,) bool. label: fine id.
+        object_id: the file's own, else its name. time: (L,) float64 days or None. missing: (L, 30) bool or None.
+        gp: (114,) float32 in the folder's order of names, 0 where missing; or None.
+        prefix_features, feature_counts: (K, 114), (K,) or None.
+    """
+
+    path: Path
+    x: np.ndarray
+    has_image: np.ndarray
+    label: int
+    object_id: str
+    time: np.ndarray | None
+    missing: np.ndarray | None
+    gp: np.ndarray | None
+    prefix_features: np.ndarray | None
+    feature_counts: np.ndarray | None
+
+
+def open_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] | None] | None = None) -> CompactFile:
+    """Reads a compact file, ours or the original's, but not its stamps (`StampsOf` does, one by one).
 
     Args:
         names: gives the folder's 114 feature names, onto which a file with fewer is mapped.
@@ -100,30 +123,44 @@ def read_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] |
         raise DataError(path, None, f"{size} bytes", f"a compact npz file, at least {SMALLEST} bytes")
     with open_npz(path) as archive:
         present = set(keys(archive))
+
+        def optional(key: str) -> np.ndarray | None:
+            return read_member(path, archive, key) if key in present else None
+
         x = _checked_x(path, read_member(path, archive, "x"))
-        count = len(x)
-        has_image = read_member(path, archive, "has_image") if "has_image" in present else np.zeros(count)
-        if has_image.shape != (count,):
-            raise DataError(path, "has_image", f"shape {has_image.shape}", f"({count},)")
-        if has_image.any() and ("images" not in present
-                                or (found := member_shape(path, archive, "images")) != (count, *_STAMPS)):
-            found = "missing" if "images" not in present else f"shape {found}"
-            raise DataError(path, "images", found, f"{(count, *_STAMPS)}")
-        optional = {key: read_member(path, archive, key) for key in
-                    ("object_id", "time", "metadata_missing") if key in present}
-        label = _label(path, read_member(path, archive, "label"))
-        features, counts = _features(path, archive, present, count, names)
+        found = {"label": _label(path, read_member(path, archive, "label")), "time": optional("time"),
+                 "missing": optional("metadata_missing"), "has_image": _has_image(path, archive, present, len(x)),
+                 "prefix_features": optional("prefix_features"), "feature_counts": optional("feature_counts")}
+        name = optional("object_id")
+        gp = _gp(path, optional("gp_features"), optional("gp_keys"), names)
+    if found["missing"] is not None:
+        if found["missing"].shape != (len(x), len(METADATA_FIELDS)):
+            raise DataError(path, "metadata_missing", f"shape {found['missing'].shape}", f"({len(x)}, 30)")
+        found["missing"] = found["missing"] != 0
+    return CompactFile(path=path, x=x, object_id=path.stem if name is None else str(name), gp=gp, **found)
+
+
+def read_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] | None] | None = None) -> Source:
+    """A source from a compact file, ours or the original's. Stamps stay in the file until they are asked for.
+
+    The original writes 0 for missing values: in its files, zeros that are no likely measurement are taken for missing.
+
+    Args, Raises: as `open_compact`.
+    """
+    file = open_compact(path, names=names)
+    x, has_image = file.x, file.has_image
     metadata = None
     if x.shape[1] > 7:
-        metadata = unfilled(x[:, 7:])
-        if "metadata_missing" in optional:
-            metadata = np.where(optional["metadata_missing"] != 0, np.float32(np.nan), x[:, 7:])
-    return Source(object_id=str(optional["object_id"]) if "object_id" in optional else path.stem,
-                  time=optional["time"] if "time" in optional else times_of(x),
+        metadata = unfilled(x[:, 7:]) if file.missing is None else np.where(file.missing, np.float32(np.nan), x[:, 7:])
+        metadata = metadata if np.isfinite(metadata).any() else None
+    features, counts = file.prefix_features, file.feature_counts
+    if features is None and file.gp is not None:  # the original's features saw the whole light curve
+        features, counts = np.where(file.gp == 0, np.float32(np.nan), file.gp)[None], np.array([len(x)])
+    return Source(object_id=file.object_id, time=times_of(x) if file.time is None else file.time,
                   band=np.argmax(x[:, 4:7], axis=1), mag=-2.5 * x[:, 2].astype(np.float64),
-                  mag_err=2.5 * x[:, 3].astype(np.float64), label=label, metadata=metadata,
-                  images=StampsOf(path) if has_image.any() else None,
-                  has_image=has_image > 0 if has_image.any() else None, features=features, feature_counts=counts)
+                  mag_err=2.5 * x[:, 3].astype(np.float64), label=file.label, metadata=metadata,
+                  images=StampsOf(file.path) if has_image.any() else None,
+                  has_image=has_image if has_image.any() else None, features=features, feature_counts=counts)
 
 
 def _size(path: Path) -> int:
@@ -163,30 +200,40 @@ def _label(path, label: np.ndarray) -> int:
     return int(label.item())
 
 
-def _features(path, archive, present, count, names) -> tuple[np.ndarray | None, np.ndarray | None]:
-    if "prefix_features" in present:
-        return read_member(path, archive, "prefix_features"), read_member(path, archive, "feature_counts")
-    if "gp_features" not in present:
-        return None, None
-    values = read_member(path, archive, "gp_features").astype(np.float32).ravel()
-    own = [str(x) for x in read_member(path, archive, "gp_keys").ravel()] if "gp_keys" in present else None
-    known = None
-    if own is not None and len(own) != len(values):
-        raise DataError(path, "gp_keys", f"{len(own)} names", f"{len(values)}, one a value of gp_features")
-    if own is not None and len(own) != N_FEATURES:
-        known = names() if names is not None else None
+def _has_image(path, archive, present, count: int) -> np.ndarray:
+    """(L,) bool; that the stamps' array has the right shape is checked in its header alone."""
+    if "has_image" not in present:
+        return np.zeros(count, bool)
+    has_image = read_member(path, archive, "has_image")
+    if has_image.shape != (count,):
+        raise DataError(path, "has_image", f"shape {has_image.shape}", f"({count},)")
+    if (has_image > 0).any():
+        shape = member_shape(path, archive, "images") if "images" in present else None
+        if shape != (count, *_STAMPS):
+            raise DataError(path, "images", f"shape {shape}" if shape else "missing", f"{(count, *_STAMPS)}")
+    return has_image > 0
+
+
+def _gp(path, values, own, names) -> np.ndarray | None:
+    """(114,) in the folder's order, by the rules of the original: exactly 114 names are taken as they come, others
+    mapped by name; without names, as they come."""
+    if values is None:
+        return None
+    values = values.astype(np.float32).ravel()
+    if own is not None and len(own.ravel()) != len(values):
+        raise DataError(path, "gp_keys", f"{own.size} names", f"{len(values)}, one a value of gp_features")
+    known = names() if own is not None and len(values) != N_FEATURES and names is not None else None
     row = np.zeros(N_FEATURES, np.float32)
     if known is not None:
         place = {name: k for k, name in enumerate(known)}
-        for name, value in zip(own, values, strict=True):
+        for name, value in zip((str(x) for x in own.ravel()), values, strict=True):
             if name in place:
                 row[place[name]] = value
     elif len(values) <= N_FEATURES:
         row[:len(values)] = values
     else:
         raise DataError(path, "gp_features", f"{len(values)} values", f"at most {N_FEATURES}")
-    # The original writes 0 for a missing value; its features saw the whole light curve.
-    return np.where(row == 0, np.float32(np.nan), row)[None], np.array([count])
+    return np.where(np.isfinite(row), row, np.float32(0))
 
 
 def feature_names_of(paths: Sequence[Path]) -> list[str] | None:
