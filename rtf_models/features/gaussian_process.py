@@ -51,19 +51,23 @@ class GaussianProcess:
         return first @ self.weights, second @ self.weights
 
 
-def fit(x, y, noise_variance, amplitudes, scales, criterion: str = "train_rms") -> GaussianProcess:
+def fit(
+    x, y, noise_variance, amplitudes, scales, criterion: str = "train_rms", mean: float | None = None
+) -> GaussianProcess:
     """The posterior of the best of the hyperparameters.
 
     Args:
         x: (n,) or (n, D) inputs; y: (n,) values; noise_variance: (n,) of their errors, positive.
         amplitudes: (H,) prior variances; scales: (H,) or (H, D) length scales, tried pairwise.
+        mean: prior mean; None takes that of the values.
         criterion: "train_rms" (smallest RMS of training residuals) or "evidence" (largest marginal likelihood).
     """
     y = np.asarray(y, np.float64)
     x = np.asarray(x, np.float64).reshape(len(y), -1)
     amplitudes = np.asarray(amplitudes, np.float64)
     scales = np.asarray(scales, np.float64).reshape(len(amplitudes), -1)
-    mean = float(np.average(y, weights=1.0 / (noise_variance + np.var(y) + 1e-12)))
+    if mean is None:
+        mean = float(np.average(y, weights=1.0 / (noise_variance + np.var(y) + 1e-12)))
     solve = _exact if len(y) <= EXACT_POINTS else _fitc
     nodes, weights, reduction, fitted, evidence = solve(x, y - mean, noise_variance, amplitudes, scales)
     rms = np.sqrt(((fitted - (y - mean)) ** 2).mean(-1))
@@ -102,20 +106,25 @@ def _exact(x, y, noise_variance, amplitudes, scales):
 def _fitc(x, y, noise_variance, amplitudes, scales):
     picks = np.unique(np.linspace(0, len(y) - 1, INDUCING_POINTS).round().astype(int))
     nodes = x[picks]
-    jitter = 1e-6 * amplitudes[:, None, None] * np.eye(len(picks))
-    k_uu = _grid_kernels(nodes, nodes, amplitudes, scales) + jitter
-    k_uf = _grid_kernels(nodes, x, amplitudes, scales)
-    inverse_uu = np.linalg.inv(k_uu)
-    explained = (k_uf * (inverse_uu @ k_uf)).sum(1)
-    noise = np.maximum(amplitudes[:, None] - explained, 0.0) + noise_variance + _JITTER  # H, n
-    scaled = k_uf / noise[:, None, :]
-    sigma = k_uu + scaled @ k_uf.transpose(0, 2, 1)
-    inverse_sigma = np.linalg.inv(sigma)
-    weights = (inverse_sigma @ (scaled @ y)[..., None])[..., 0]
-    fitted = (k_uf * weights[..., None]).sum(1)
+    unit = np.eye(len(picks))
+    # all through the Cholesky factor of the nodes' covariance: its inverse loses every digit where the curve is smooth
+    root = np.linalg.cholesky(
+        _grid_kernels(nodes, nodes, amplitudes, scales) + 1e-6 * amplitudes[:, None, None] * unit
+    )
+    white = np.linalg.solve(root, _grid_kernels(nodes, x, amplitudes, scales))  # H, m, n
+    noise = np.maximum(amplitudes[:, None] - (white**2).sum(1), 0.0) + noise_variance + _JITTER  # H, n
+    scaled = white / noise[:, None, :]
+    total = unit + scaled @ white.transpose(0, 2, 1)
+    white_weights = np.linalg.solve(total, (scaled @ y)[..., None])
+    weights = np.linalg.solve(root.transpose(0, 2, 1), white_weights)[..., 0]
+    fitted = (white * white_weights).sum(1)
 
     def evidence():
-        log_det = np.linalg.slogdet(sigma)[1] - np.linalg.slogdet(k_uu)[1] + np.log(noise).sum(-1)
+        log_det = np.linalg.slogdet(total)[1] + np.log(noise).sum(-1)
         return -0.5 * (((y - fitted) * y / noise).sum(-1) + log_det)
 
-    return nodes, weights, lambda best: inverse_uu[best] - inverse_sigma[best], fitted, evidence
+    def reduction(best):
+        inverse_root = np.linalg.inv(root[best])
+        return inverse_root.T @ (unit - np.linalg.inv(total[best])) @ inverse_root
+
+    return nodes, weights, reduction, fitted, evidence

@@ -31,6 +31,9 @@ def log_luminosity(mass, velocity, opacity) -> np.ndarray:
     factor = np.cumsum(lost, -1)
     # the heat of a step escapes during the step too: exact for constant heating and rate
     source = (2.0 - _HEATING_INDEX) * _LOG_TIME + factor + np.log(-np.expm1(-lost) / lost)
+    source[..., 0] = (2.0 - _HEATING_INDEX) * _LOG_TIME[0] - np.log(
+        (2.0 - _HEATING_INDEX) * _STEP
+    )  # until then
     log_te = np.logaddexp.accumulate(source, -1) - factor
     light = log_te - _LOG_TIME - np.log(escape)
     return light - light.max(-1, keepdims=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 _DIFFERENCE = 1e-5
+_LONGEST_STEP = 0.4  # of a parameter's half-width
 _FIRST_DAMPING, _LARGEST_DAMPING, _SMALLEST_DAMPING = 1e-2, 1e8, 1e-6
 
 
@@ -59,9 +60,12 @@ def least_squares(
     damping = np.full(len(starts), _FIRST_DAMPING)
     diagonal = np.arange(count)
     for _ in range(iterations):
-        damped = curvature.copy()
-        damped[:, diagonal, diagonal] *= 1.0 + damping[:, None]
-        trial = np.clip(parameters + np.linalg.solve(damped, gradient[..., None])[..., 0], low, high)
+        # a parameter that its bound holds back takes no part in the step of the others
+        free = np.where(gradient < 0, parameters > low, parameters < high).astype(np.float64)
+        damped = curvature * (free[:, :, None] * free[:, None, :])
+        damped[:, diagonal, diagonal] += damping[:, None] * curvature[:, diagonal, diagonal] + (1.0 - free)
+        step = np.linalg.solve(damped, (gradient * free)[..., None])[..., 0]
+        trial = np.clip(parameters + np.clip(step, -_LONGEST_STEP * width, _LONGEST_STEP * width), low, high)
         new = linearised(trial)
         better = new[1] < cost  # False for NaN
         gain = np.where(better, cost - new[1], 0.0)
