@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -101,7 +100,7 @@ def _layers(state: Mapping[str, Tensor], stack: str) -> int:
 def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # zip, pickle and torch each raise their own kinds for files that are something else
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: cannot be read as a plain state dict ({reason})") from error
     for wrapper in ("state_dict", "model_state_dict", "model"):

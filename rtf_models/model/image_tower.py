@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .backbone_weights import load_backbone
 from .convnext import ConvNeXt
 from .errors import ModelError
 
@@ -25,9 +28,9 @@ class ImageTower(nn.Module):
 
     backbone "simple": four strided convolutions, trained from scratch (63 pixels -> 4), global average, linear.
     backbone "zoobot": ConvNeXt-pico under timm's parameter names, on the image enlarged to 224 pixels, for weights of
-    Galaxy Zoo or ImageNet (`load_backbone`, rtf_models/model/backbone_weights.py). freeze_backbone None: frozen if
-    "zoobot". A frozen backbone has no gradients and stays in evaluation mode; one that is trained keeps its inputs
-    alone and computes again in the backward pass.
+    Galaxy Zoo or ImageNet (`load_backbone`). freeze_backbone None: frozen if "zoobot". A frozen backbone has no
+    gradients and stays in evaluation mode; a "zoobot" that is trained keeps its inputs alone and computes again in the
+    backward pass.
     """
 
     def __init__(self, d_model: int, dropout: float = 0.2, backbone: str = "simple",
@@ -53,6 +56,15 @@ class ImageTower(nn.Module):
         if self.frozen:
             self.cnn.eval()
         return self
+
+    def load_backbone(self, path: str | os.PathLike) -> list[str]:
+        """Pretrained weights from a local file (safetensors or torch); names of its tensors that were left out.
+
+        Raises ModelError for the simple backbone, CheckpointError for a file that does not fit.
+        """
+        if self.backbone != "zoobot":
+            raise ModelError(f"pretrained weights are for the backbone 'zoobot', this tower's is {self.backbone!r}")
+        return load_backbone(self.cnn, path)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or images.shape[1] != 3:
