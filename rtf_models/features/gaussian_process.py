@@ -39,7 +39,7 @@ class GaussianProcess:
     def predict(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean (q,) and variance (q,) of the function (without noise) at `x` (q,) or (q, D)."""
         k, _ = self._kernel(x)
-        variance = self.amplitude - np.einsum("qm,mn,qn->q", k, self.reduction, k, optimize=True)
+        variance = self.amplitude - ((k @ self.reduction) * k).sum(-1)
         return self.mean + k @ self.weights, np.maximum(variance, 0.0)
 
     def derivatives(self, t) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """One Gaussian process over time and log10 wavelength, and the blackbody through it: the gp2d_* features.
 
 In magnitudes about their mean. Hyperparameters by the marginal likelihood over a grid: prior variances 0.3 and 1.5
-mag2, time scales duration / 4, 8, 16 (none shorter than twice the median gap and two days), wavelength scales 0.1 and 0.4
-dex. The curve in g, r and i on 20 times gives a temperature each, by a table of blackbodies.
+mag2, time scales duration / 4, 8, 16 (none shorter than twice the median gap and two days), wavelength scales 0.1 and
+0.4 dex. The curve in g, r and i on 20 times gives a temperature each, by a table of blackbodies.
 
     train_rms (mag), n_train, n_bands, amp (mag2), ls_time (days), ls_wave (dex)    of the process
     log_temp_peak, log_temp_latest, temp_range (dex), cooling_rate (dex a day, after the peak)

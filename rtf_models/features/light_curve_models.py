@@ -69,7 +69,9 @@ def softplus(x):
 
 
 def _exp(x):
-    return np.exp(np.clip(x, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
+    return np.exp(
+        np.minimum(np.maximum(x, -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
+    )  # np.clip takes three times as long
 
 
 def bazin(time, log_amplitude, baseline, t0, log_rise, log_fall):

@@ -48,7 +48,7 @@ def scaled(band: BandPhotometry) -> Scaled:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """One model as it is fitted: `amplitude` and `baseline` are the columns solved linearly (None: no such column).
+    """One model as it is fitted, with `count` parameters; `amplitude` and `baseline` (None: none) are solved linearly.
 
     grid (J, width): parameters with amplitude 1, baseline 0 and t0 relative to the brightest detection.
     """
@@ -57,6 +57,7 @@ class _Fitted:
     low: np.ndarray
     high: np.ndarray
     grid: np.ndarray
+    count: int
     t0: int
     amplitude: int
     baseline: int | None
@@ -132,7 +133,7 @@ def _fitted(model: LightCurveModel) -> _Fitted:
         grid[:, names.index(column)] = values
     return _Fitted(
         model, np.array((*model.low, *(-3.0,) * extra, *(x - 1.0 for x in padding))),
-        np.array((*model.high, *(3.0,) * extra, *(x + 1.0 for x in padding))), grid, names.index("t0"),
+        np.array((*model.high, *(3.0,) * extra, *(x + 1.0 for x in padding))), grid, len(names), names.index("t0"),
         names.index("ln_amplitude"), names.index("baseline") if "baseline" in names else None,
     )  # fmt: skip
 
@@ -147,9 +148,13 @@ def fit_models(data: Scaled) -> tuple[np.ndarray, np.ndarray]:
     """Best parameters (8, 6), padded, and chi squared (8,) of each model, in the order of MODELS."""
 
     def flux(parameters):  # (8 * STARTS, E, 6) -> (8 * STARTS, E, n)
-        return np.concatenate([
-            fitted.flux(data.time, parameters[k * STARTS : (k + 1) * STARTS]) for k, fitted in enumerate(_FITTED)
-        ])  # fmt: skip
+        values = np.empty((*parameters.shape[:-1], len(data.time)))
+        for k, fitted in enumerate(_FITTED):
+            rows = slice(k * STARTS, (k + 1) * STARTS)
+            moved = 1 + fitted.count  # the rows after these move padding only
+            values[rows, :moved] = fitted.flux(data.time, parameters[rows, :moved])
+            values[rows, moved:] = values[rows, :1]
+        return values
 
     starts = np.concatenate([fitted.starts(data, STARTS) for fitted in _FITTED])
     shift = data.time[np.argmax(data.flux)] * _T0  # the bounds of t0 count from the brightest detection
