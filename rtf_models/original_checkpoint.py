@@ -26,7 +26,7 @@ from .model import LightCurveCompressor
 HEADS = 8  # of every model that the original's commands build; no shape shows it
 SUMMARY_NAME = "summary.json"
 STATS_NAMES = ("feature_stats_day100.npz", "feature_stats.npz")
-METADATA_CHANNELS = 37
+PHOTOMETRY_CHANNELS, METADATA_CHANNELS, N_FEATURES = 7, 37, 114
 BOTTLENECKS = {"ae": "bottleneck_proj.weight", "vae": "mu_proj.weight", "vqvae": "pre_vq_proj.weight"}
 CHECKED = ("mode", "latent_dim", "in_channels", "d_model", "gp_dim", "use_images")  # of the summary
 
@@ -125,6 +125,9 @@ def _summary(path: Path, given: str | os.PathLike | None) -> dict[str, Any] | No
 
 
 def _inputs(path: Path, model: LightCurveCompressor, summary: dict | None, stats, kind: str | None) -> InputSpec:
+    if model.in_channels not in (PHOTOMETRY_CHANNELS, METADATA_CHANNELS) or model.gp_dim not in (0, N_FEATURES):
+        raise CheckpointError(f"{path}: takes {model.in_channels} channels and {model.gp_dim} features; known are "
+                              f"{PHOTOMETRY_CHANNELS} or {METADATA_CHANNELS} and 0 or {N_FEATURES}")  # fmt: skip
     metadata = model.in_channels == METADATA_CHANNELS
     plain = not (metadata or model.use_images or model.gp_dim)
     kind = kind or ("photo_events" if plain else "compact")
@@ -135,16 +138,12 @@ def _inputs(path: Path, model: LightCurveCompressor, summary: dict | None, stats
                           "trained on unscaled channels", stacklevel=4)  # fmt: skip
     first_n = (summary or {}).get("max_detections")
     try:
-        inputs = InputSpec.original(
+        return InputSpec.original(
             kind, stats, metadata=metadata, images=model.use_images, features=model.gp_dim > 0,
             max_len=model.max_len if first_n is None else min(int(first_n), model.max_len),
         )  # fmt: skip
     except RtfError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    if (inputs.in_channels, inputs.gp_dim) != (model.in_channels, model.gp_dim):
-        raise CheckpointError(f"{path}: takes {model.in_channels} channels and {model.gp_dim} features; known are 7 or "
-                              f"{METADATA_CHANNELS} channels and 0 or 114 features")  # fmt: skip
-    return inputs
 
 
 def _scheme(model: LightCurveCompressor) -> ClassScheme:
