@@ -1,4 +1,4 @@
-"""Plain data out of a pickle, by a machine that runs nothing. The machine itself: tests/detector/test_inert_pickle.py."""
+"""Plain data out of a pickle, by a machine that runs nothing (itself: tests/detector/test_inert_pickle.py)."""
 
 import collections
 import pickle
@@ -23,7 +23,10 @@ def test_containers_numbers_and_arrays(protocol):
     assert read[0]["nested"][2] == ("x", 3)
 
 
-@pytest.mark.parametrize("value", [print, collections.Counter("ab"), PickleError, np.float64, pickle.Unpickler, object()])
+REFUSED = [print, collections.Counter("ab"), PickleError, np.float64, pickle.Unpickler, object()]
+
+
+@pytest.mark.parametrize("value", REFUSED)
 def test_anything_else_is_refused(value):
     with pytest.raises(PickleError):
         read_plain(pickle.dumps(value, 2), "alerts.npy")

@@ -34,8 +34,10 @@ ARROWS = {
 # Small modules without imports of the project, open to every room.
 NEUTRAL = {"atomic", "backend", "compiled", "inert_pickle"}
 # The same for rtf_models, folders and single files, from bottom to top: each may import what stands above it here.
-RTF_ROOMS = ["errors", "classes", "model", "data", "features", "original_checkpoint", "checkpoint", "convert_checkpoint",
-             "preprocess", "embedding", "train", "synthetic", "evaluation", "stream", "quantize", "example", "__main__"]
+RTF_ROOMS = [
+    "errors", "classes", "model", "data", "features", "original_checkpoint", "checkpoint", "convert_checkpoint",
+    "preprocess", "embedding", "train", "synthetic", "evaluation", "stream", "quantize", "example", "__main__",
+]  # fmt: skip
 # Rooms of venom_hw that rtf_models may import besides the neutral ones; only its quantize needs them.
 RTF_NEEDS = {"quantize", "interchange", "datapath"}
 # And what the lower rooms must not know at all.
