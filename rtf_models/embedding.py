@@ -134,7 +134,7 @@ def embed_sources(
     """
     if counts is not None and counts < 1:
         raise EmbeddingError(f"counts = {counts}: expected 1 or more detections")
-    model, scheme = checkpoint.model, checkpoint.scheme
+    model = checkpoint.model
     device = torch.device(device) if device is not None else next(model.parameters()).device
     training = model.training
     model.to(device).eval()
@@ -152,7 +152,7 @@ def embed_sources(
                     latent[rows], errors[rows] = z.numpy(), e.numpy()
                     bar.update(len(rows))
                 fine = np.array([item["label_fine"] for item in items], np.int64)
-                coarse = np.array([scheme.coarse_id(int(k)) for k in fine], np.int64)
+                coarse = np.array([item["label_coarse"] for item in items], np.int64)
                 parts.append(
                     (latent, errors, fine, coarse, np.array([item["obj_id"] for item in items]), lengths)
                 )
@@ -177,12 +177,10 @@ def _prepared(
     items: list[dict] = []
     for source in sources:
         item = checkpoint.inputs.prepare(source, counts)
-        fine = int(source.label)
-        item |= {
-            "label_fine": fine,
-            "label_coarse": checkpoint.scheme.coarse_id(fine),
-            "obj_id": source.object_id,
-        }
+        item |= {k: torch.from_numpy(item[k]) for k in ("x", "images", "gp_features") if k in item}
+        coarse = checkpoint.scheme.coarse_id(source.label)
+        fine = int(source.label) if coarse >= 0 else -1
+        item |= {"label_fine": fine, "label_coarse": coarse, "obj_id": source.object_id}
         items.append(item)
         if len(items) == chunk:
             yield items
