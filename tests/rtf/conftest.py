@@ -46,9 +46,12 @@ def random_source(rng, count: int, object_id="toy", label=0, metadata=False, ima
                   mag_err=rng.uniform(0.02, 0.3, count), label=label, **extra)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_source():
-    """`random_source(rng, count, ...)`, as a fixture: test files of importlib mode cannot import a conftest."""
+    """`random_source(rng, count, ...)`, as a fixture: test files of importlib mode cannot import a conftest.
+
+    Of the whole session, so that hypothesis takes it.
+    """
     return random_source
 
 
