@@ -101,12 +101,21 @@ def _intervals(labels, probabilities, present, judged, resamples: int, level: fl
     """Percentile intervals of a bootstrap within the classes: every resample has every class as often."""
     random = np.random.default_rng(seed)
     members = [np.flatnonzero(labels == k) for k in present]
-    drawn = []
-    for _ in range(resamples):
-        rows = np.concatenate([random.choice(rows, len(rows)) for rows in members])
-        drawn.append([np.nan if s is None else s for s in _scores(labels[rows], probabilities[rows], present, judged)])
-    low, high = np.quantile(np.array(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return {
-        name: None if np.isnan(lo) else [float(lo), float(hi)]
-        for name, lo, hi in zip(SCORES, low, high, strict=True)
+    rows = np.concatenate([random.choice(part, (resamples, len(part))) for part in members], axis=1)
+    edges = np.cumsum([0, *map(len, members)])
+    columns = {int(k): slice(a, b) for k, a, b in zip(present, edges[:-1], edges[1:], strict=True)}
+    right = (probabilities.argmax(1) == labels)[rows]  # (resamples, N); the columns of a class are the same in all
+    drawn = {
+        "accuracy": right.mean(1),
+        "balanced_accuracy": np.mean([right[:, part].mean(1) for part in columns.values()], axis=0),
+        "roc_auc": None,
     }
+    areas = []
+    for k in judged:
+        n = columns[k].stop - columns[k].start
+        ranks = rankdata(probabilities[rows, k], axis=1)[:, columns[k]].sum(1)
+        areas.append((ranks - n * (n + 1) / 2) / (n * (len(labels) - n)))
+    if areas:
+        drawn["roc_auc"] = np.mean(areas, axis=0)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    return {name: None if v is None else np.quantile(v, ends).tolist() for name, v in drawn.items()}
