@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .fits_image import primary_image
+from ..errors import require
 from .source import STAMP
 
 CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
@@ -23,18 +23,26 @@ def decode_stamp(data: bytes) -> np.ndarray:
     """One stamp, float32 pixels, from the bytes that a packet carries (a gzip-compressed FITS file).
 
     Raises:
-        NoStamp: not gzip, not FITS, or larger than any stamp.
+        NoStamp: not gzip, not a FITS image of two axes, cut short, or larger than any stamp.
+        MissingPackage: astropy is not installed.
     """
+    fits = require("astropy.io.fits", "rtf")
     try:
         unpacker = zlib.decompressobj(wbits=31)
         unpacked = unpacker.decompress(data, _LARGEST)
-        if unpacker.unconsumed_tail:
-            raise NoStamp(f"unpacks to more than {_LARGEST} bytes")
-        if not unpacker.eof:
-            raise NoStamp("gzip data end too early")
-        return primary_image(unpacked)
-    except (zlib.error, ValueError, TypeError) as error:
+    except (zlib.error, TypeError) as error:
         raise NoStamp(str(error)) from None
+    if unpacker.unconsumed_tail:
+        raise NoStamp(f"unpacks to more than {_LARGEST} bytes")
+    if not unpacker.eof:
+        raise NoStamp("gzip data end too early")
+    try:
+        image = fits.PrimaryHDU.fromstring(unpacked).data
+    except Exception as error:  # astropy has exceptions of many kinds for damaged files
+        raise NoStamp(f"no FITS image ({type(error).__name__}: {str(error)[:100]})") from None
+    if image is None or image.ndim != 2:
+        raise NoStamp("no FITS image of two axes")
+    return image.astype(np.float32)
 
 
 def packet_stamps(packet: Mapping) -> np.ndarray:
@@ -65,9 +73,8 @@ def scaled_stamp(stamp: np.ndarray) -> np.ndarray:
 
     A channel without contrast (a standard deviation up to 1e-6) becomes 0.
     """
-    stamp = np.where(np.isfinite(stamp), stamp, 0).astype(np.float32)
-    low, high = np.percentile(stamp, [1, 99], axis=(1, 2), keepdims=True).astype(np.float32)
+    stamp = np.where(np.isfinite(stamp), stamp, 0).astype(np.float64)
+    low, high = np.percentile(stamp, [1, 99], axis=(1, 2), keepdims=True)
     stamp = np.clip(stamp, low, high)
-    mean = stamp.mean(axis=(1, 2), keepdims=True)
-    std = stamp.std(axis=(1, 2), keepdims=True)
+    mean, std = stamp.mean(axis=(1, 2), keepdims=True), stamp.std(axis=(1, 2), keepdims=True)
     return np.where(std > 1e-6, (stamp - mean) / np.where(std > 1e-6, std, 1), 0).astype(np.float32)

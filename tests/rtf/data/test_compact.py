@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtf_models.classes import BTS
@@ -40,6 +40,7 @@ def original_file(path, rng, count=6, gp=None, keys=None, label=3):
     return jd, mag, err, fid, arrays
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(0, 10**6), st.booleans(), st.booleans(), st.booleans())
 def test_written_and_read_again(tmp_path_factory, make_source, count, seed, metadata, images, features):
     source = make_source(np.random.default_rng(seed), count, "ZTF20abc", 4, metadata, images, features)
@@ -95,11 +96,12 @@ def test_features_need_names(tmp_path, make_source):
     assert not list(tmp_path.iterdir())
 
 
-@given(st.integers(1, 120), st.integers(0, 10**6))
+@settings(max_examples=15)
+@given(st.integers(1, 8), st.integers(0, 10**6))
 def test_the_originals_files(tmp_path_factory, count, seed):
     rng = np.random.default_rng(seed)
     path = tmp_path_factory.mktemp("original") / "ZTF19xyz.npz"
-    jd, mag, err, fid, arrays = original_file(path, rng, min(count, 8))
+    jd, mag, err, fid, arrays = original_file(path, rng, count)
     source = read_compact(path)
     assert source.object_id == "ZTF19xyz" and source.label == 3
     np.testing.assert_allclose(source.time - source.time[0], jd - jd[0], atol=2e-5)

@@ -82,7 +82,7 @@ def test_the_original_leaks_its_features(make_source):
 
 
 def test_constant_metadata_survive_global_scaling(training):
-    """Two sources that differ in a field constant within each, as sgscore1 is: apart globally, both 0 by the original."""
+    """Two sources that differ in a field constant within each: apart globally, both 0 by the original."""
     place = METADATA_FIELDS.index("sgscore1")
     low, high = (replace(training[k], metadata=np.full((len(training[k]), 30), value, np.float32))
                  for k, value in ((0, 0.02), (1, 0.98)))
