@@ -30,6 +30,12 @@ def roc_auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the classes that occur in labels (N,) of the share that predicted (N,) has right."""
+    right = labels == predicted
+    return float(np.mean([right[labels == k].mean() for k in np.unique(labels)]))
+
+
 def classification_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -65,7 +71,7 @@ def classification_metrics(
     predicted = counts.sum(0)
     result = {
         "n": len(labels),
-        **dict(zip(SCORES, _scores(labels, probabilities, present, judged), strict=True)),
+        **dict(zip(SCORES, _scores(labels, probabilities, judged), strict=True)),
         "auc_classes": [classes[k] for k in judged],
         "missing_in_test": [name for k, name in enumerate(classes) if k not in present],
         "missing_in_training": [name for k, name in enumerate(classes) if k not in known],
@@ -90,11 +96,14 @@ def _confusion(labels: np.ndarray, predicted: np.ndarray, n: int) -> np.ndarray:
     return np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
 
 
-def _scores(labels, probabilities, present, judged) -> tuple[float, float, float | None]:
-    right = probabilities.argmax(1) == labels
-    recall = float(np.mean([right[labels == k].mean() for k in present]))
+def _scores(labels, probabilities, judged) -> tuple[float, float, float | None]:
+    predicted = probabilities.argmax(1)
     areas = [roc_auc(labels == k, probabilities[:, k]) for k in judged]
-    return float(right.mean()), recall, float(np.mean(areas)) if areas else None
+    return (
+        float((predicted == labels).mean()),
+        balanced_accuracy(labels, predicted),
+        float(np.mean(areas)) if areas else None,
+    )
 
 
 def _intervals(labels, probabilities, present, judged, resamples: int, level: float, seed: int) -> dict:

@@ -13,7 +13,7 @@ from rtf_models.classes import ClassScheme
 from rtf_models.embedding import Embeddings
 
 from .errors import EvaluationError
-from .metrics import classification_metrics
+from .metrics import balanced_accuracy, classification_metrics
 from .probe import LEVELS, labels_of
 
 BATCH = 256
@@ -127,7 +127,7 @@ def _trained(decoder: Decoder, data: _Data, classes, seed: int, bootstrap: int, 
         for epoch in tqdm(range(decoder.epochs), desc=what, unit="epoch", disable=not progress, leave=False):
             _epoch(network, x, y, loss, optimiser)
             schedule.step()
-            score = _judge(network, *data.parts["validation"], classes, data.trained)["balanced_accuracy"]
+            score = _balanced(network, *data.parts["validation"])
             if score > best:
                 best, best_epoch = score, epoch
                 state = {name: value.clone() for name, value in network.state_dict().items()}
@@ -156,6 +156,11 @@ def _epoch(network, x, y, loss, optimiser) -> None:
         value = loss(network(x[rows]), y[rows])
         value.backward()
         optimiser.step()
+
+
+@torch.no_grad()
+def _balanced(network, x, y) -> float:
+    return balanced_accuracy(y.cpu().numpy(), network.eval()(x).argmax(1).cpu().numpy())
 
 
 @torch.no_grad()
