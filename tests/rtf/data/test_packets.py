@@ -1,4 +1,4 @@
-"""Alert packets out of files: Avro, Parquet and alerts.npy, real and made up; what is broken or dangerous is refused."""
+"""Alert packets out of files: Avro, Parquet and alerts.npy, real and made up; the broken and the dangerous."""
 
 import io
 import os
