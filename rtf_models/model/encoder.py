@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import Dropout, dropout
+
 
 class SelfAttention(nn.Module):
     """Multi-head attention of a sequence to itself; weights q, k, v stacked in `in_proj_weight` (3 d, d)."""
@@ -39,11 +41,18 @@ class SelfAttention(nn.Module):
             k, v = F.linear(h, self.in_proj_weight[d:], self.in_proj_bias[d:]).chunk(2, dim=-1)
         else:
             q, k, v = F.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        mixed = F.scaled_dot_product_attention(
-            self._heads(q), self._heads(k), self._heads(v), attn_mask=visible,
-            dropout_p=self.dropout if self.training else 0.0,
-        )  # fmt: skip
+        mixed = self._mix(self._heads(q), self._heads(k), self._heads(v), visible)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+        """softmax(q k / sqrt(head width)) v, each (B, heads, N, head width)."""
+        if not (self.training and self.dropout and q.device.type == "cpu"):
+            p = self.dropout if self.training else 0.0
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=p)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # the same, with our dropout
+        if visible is not None:
+            scores = scores + scores.new_zeros(visible.shape).masked_fill_(~visible, -torch.inf)
+        return dropout(scores.softmax(-1), self.dropout, self.training) @ v
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, N, d) -> (B, heads, N, d / heads)."""
@@ -60,7 +69,7 @@ class TransformerLayer(nn.Module):
         self.linear2 = nn.Linear(d_ff, d_model)
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, visible: Tensor | None, first_only: bool = False) -> Tensor:
         """h (B, N, d) -> (B, N, d), or with `first_only` (B, 1, d): the same numbers for the first position alone."""
