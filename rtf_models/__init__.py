@@ -3,8 +3,7 @@
 The public names of the original RTF, and those that one needs beside them, are importable from here; each is loaded
 when it is first used, so that `import rtf_models` is quick:
 
-    from rtf_models import load_checkpoint, embed_sources
-    from rtf_models.data import open_split
+    from rtf_models import embed_sources, load_checkpoint, open_split
 
     checkpoint = load_checkpoint("runs/ae_dim64")              # ours, or the original's best_model.pt: no flags
     fingerprints = embed_sources(checkpoint, open_split("data/bts", "test"))
@@ -18,11 +17,12 @@ from importlib import import_module as _import_module
 _PUBLIC = {
     # the original's names (a compatibility contract)
     "LightCurveCompressor": "model", "Time2Vec": "model", "VectorQuantizer": "model", "ImageTower": "model",
-    "AlertDataset": "data", "MetaNPZDataset": "data", "PhotoNPZDataset": "data", "collate_fn": "data",
+    "AlertDataset": "data.compatible", "MetaNPZDataset": "data.compatible", "PhotoNPZDataset": "data.compatible",
+    "collate_fn": "data.dataset",
     # ours
     "Checkpoint": "checkpoint", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint",
     "Embeddings": "embedding", "embed_sources": "embedding",
-    "Source": "data", "InputSpec": "data", "SourceDataset": "data", "open_split": "data",
+    "Source": "data.source", "InputSpec": "data.inputs", "SourceDataset": "data.dataset", "open_split": "data.folder",
     "ClassScheme": "classes", "RtfError": "errors",
 }  # fmt: skip
 

@@ -75,7 +75,7 @@ def _work(args: argparse.Namespace) -> int:
         panels = {run.name: (run, *maps.of(run, method)) for run in compared}
         path = args.output_dir / f"comparison_{method}.png"
         written.append(save_figure(comparison_figure(panels, method), path, dpi=200))
-    content = {"seed": args.seed, "split": args.split, "maps": maps.content(), "left_out": left_out}
+    content = {"seed": args.seed, "split": args.split, **maps.content(), "left_out": left_out}
     written.append(write_atomically(args.output_dir / "visualize.json", json.dumps(content) + "\n"))
     return ended(written)
 
