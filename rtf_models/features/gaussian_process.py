@@ -2,7 +2,9 @@
 
 Exact up to 100 points, FITC with 30 inducing points above (Snelson & Ghahramani 2006). All hyperparameters of the
 grid are solved in one batch of Cholesky factorisations; the one with the smallest training RMS is kept.
-Both forms end as the same predictor: mean = k(x, nodes) . weights, variance = amplitude - k P k.
+Both forms end as the same predictor: mean = k(x, nodes) . weights, variance = amplitude - k P k. The exact posterior is
+scikit-learn's GaussianProcessRegressor's (tested), which takes one set of hyperparameters at a time: 4.5 ms against
+0.2 ms for the six of a band with 30 points, and every source has two bands, nine prefixes and two dimensions to do.
 """
 
 from __future__ import annotations

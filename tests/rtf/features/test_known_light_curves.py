@@ -166,3 +166,54 @@ def test_all_but_the_undefined_appear_on_a_good_curve():
     found = features(source(time, np.repeat([0, 1], len(DAYS)), np.concatenate([mag[:, 0], mag[:, 1]])))
     missing = {name for name, value in found.items() if np.isnan(value)}
     assert missing == set(UNDEFINED_FEATURES)
+
+
+def test_a_gaussian_bump_has_its_calculus():
+    """flux = exp(-((t - 42) / 14)^2 / 2), measured every 3 days to half a percent: all by hand."""
+    s, middle, time = 14.0, 42.0, np.arange(0.0, 91.0, 3.0)
+    made = source(
+        time, np.ones(31, int), 17.0 + 2.5 / np.log(10) * 0.5 * ((time - middle) / s) ** 2, error=0.005
+    )
+    found = features(made)
+
+    def flux(t):
+        return np.exp(-0.5 * ((t - middle) / s) ** 2)
+
+    def mag(t):
+        return 17.0 - 2.5 * np.log10(flux(t))
+
+    grid = np.linspace(0, 90, 50)
+    deviation = flux(grid) - flux(grid).mean()
+    moment = [(deviation**k).mean() for k in range(5)]
+    steps = flux(time)
+    expected = {
+        "t0": (middle, 1.0), "rise_time": (middle, 1.0), "peak_mag": (17.0, 0.01),
+        "rise_halfmax": (s * np.sqrt(2 * np.log(2)), 1.0), "decay_halfmax": (s * np.sqrt(2 * np.log(2)), 1.0),
+        "rise_efold": (s * np.sqrt(2), 1.0), "decay_efold": (s * np.sqrt(2), 1.0),
+        "dm15": (mag(middle + 15) - 17, 0.07), "mag_at_30d": (mag(middle + 30), 0.12),
+        "near_peak_rise_rate": (-(mag(middle - 10) - 17) / 10, 0.01),
+        "near_peak_decay_rate": ((mag(middle + 10) - 17) / 10, 0.01),
+        "gp_dfdt_max": (np.exp(-0.5) / s, 0.002), "gp_dfdt_min": (-np.exp(-0.5) / s, 0.002),
+        "gp_dfdt_now": (-48 / s**2 * flux(90), 5e-4), "gp_frac_of_peak": (flux(90), 5e-4),
+        "gp_predicted_mag_1d": (mag(91), 0.1), "gp_predicted_mag_2d": (mag(92), 0.25),
+        "gp_extrap_slope": ((mag(92) - mag(90)) / 2, 0.08), "gp_time_to_peak": (middle - 90, 1.0),
+        "gp_peak_to_peak": (1 - flux(90), 0.01), "gp_skewness": (moment[3] / moment[2] ** 1.5, 0.02),
+        "gp_kurtosis": (moment[4] / moment[2] ** 2 - 3, 0.05), "gp_n_inflections": (2, 0), "n_local_maxima": (1, 0),
+        "post_peak_monotonicity": (1, 0), "n_bands_fit": (1, 0), "n_det": (31, 0),
+        "rise_amplitude_over_noise": ((1 - flux(0)) / (np.median(steps) * 0.005 * np.log(10) / 2.5), 60),
+        "von_neumann_ratio": ((np.diff(steps) ** 2).mean() / steps.var(ddof=1), 0.005),
+        "decay_deceleration": (-(mag(90) - 17) / 48, 0.05),  # a parabola in magnitudes: twice as steep later
+    }  # fmt: skip
+    wrong = {name: (found[f"np_{name}"], value) for name, (value, tolerance) in expected.items()
+             if not abs(found[f"np_{name}"] - value) <= tolerance}  # fmt: skip
+    assert not wrong
+    assert found["np_chi2"] < 1.2 and found["np_baseline_chi2"] > 1000
+    assert found["np_pre_peak_rms"] < 0.01
+    assert found["np_gp_sigma_f"] < 0.01
+    assert found["np_gp_post_var_mean"] <= found["np_gp_post_var_max"] < 1e-4
+    # the mean slope of a parabola from its top: that of a straight line through it
+    t = np.linspace(0, middle, 400)
+    assert found["np_rise_rate"] == pytest.approx(np.polyfit(t, mag(t), 1)[0], abs=0.01)
+    assert found["np_decay_rate"] == pytest.approx(
+        np.polyfit(t, mag(middle + t * 48 / 42), 1)[0] * 42 / 48, abs=0.02
+    )
