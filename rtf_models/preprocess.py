@@ -19,7 +19,7 @@ from .classes import APPLECIDER, BTS, ClassScheme, scheme_of
 from .data.alert_folder import alert_jobs
 from .data.bts import read_bts
 from .data.source import Source
-from .data.splits import SPLITS, stratified_split, temporal_split, write_splits
+from .data.splits import SPLITS, read_splits, stratified_split, temporal_split, write_splits
 from .data.writing import Job, Loaded, Outcome, Writer, write_all
 from .errors import DataError, RtfError
 
@@ -101,17 +101,20 @@ def _config(args) -> dict:
     """What decides the contents of the output folder."""
     config = {"horizon": args.horizon, "fit_gp": args.fit_gp, "seed": args.seed, "temporal": args.temporal}
     if args.bts is not None:
-        try:
-            return config | {"bts_sha256": hashlib.sha256(args.bts.read_bytes()).hexdigest()}
-        except OSError as error:
-            found = f"cannot be read ({error.strerror})"
-            raise DataError(args.bts, None, found, "an npz file of light curves") from error
-    return config | {"history": not args.no_history, "negative": args.negative,
-                     "splits": args.splits is not None, "labels": args.labels_dir is not None}
+        return config | {"bts_sha256": _sha256(args.bts)}
+    return config | {"history": not args.no_history, "negative": args.negative, "labels": args.labels_dir is not None,
+                     "splits_sha256": None if args.splits is None else _sha256(args.splits)}
 
 
-def _claim(output_dir: Path, config: dict) -> None:
-    """Notes the options in the output folder; refuses one that was made with others."""
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(path, None, f"cannot be read ({error.strerror})", "a file") from error
+
+
+def _compare(output_dir: Path, config: dict) -> None:
+    """Refuses an output folder that was made with other options."""
     path = output_dir / CONFIG
     if path.is_file():
         try:
@@ -122,10 +125,8 @@ def _claim(output_dir: Path, config: dict) -> None:
             changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
             raise RtfError(f"{output_dir} was made with other options ({', '.join(changed)}; see {path.name} there); "
                            "give another --output-dir, or remove that folder")
-        return
-    if any((output_dir / split).is_dir() for split in SPLITS):
+    elif any((output_dir / split).is_dir() for split in SPLITS):
         raise RtfError(f"{output_dir} holds data of unknown origin (no {path.name}); give another --output-dir")
-    write_atomically(path, json.dumps(config, indent=1) + "\n")
 
 
 def _check(args) -> None:
@@ -162,14 +163,17 @@ def preprocess(args) -> dict:
     _check(args)
     notes: Counter = Counter()
     config = _config(args)
+    _compare(args.output_dir, config)
     if args.bts is not None:
         scheme, jobs, left_out = BTS, bts_jobs(args.bts, args.seed, args.temporal), []
     else:
         scheme = APPLECIDER if args.labels_dir is None else scheme_of(args.labels_dir)
+        before = args.output_dir / "splits.csv"
         jobs, left_out = alert_jobs(args.alert_dir, splits_path=args.splits, labels_dir=args.labels_dir, seed=args.seed,
+                                    known_splits=read_splits(before) if before.is_file() else None,
                                     temporal=args.temporal, use_history=not args.no_history,
                                     keep_negative=args.negative, scheme=scheme, notes=notes)
-    _claim(args.output_dir, config)
+    write_atomically(args.output_dir / CONFIG, json.dumps(config, indent=1) + "\n")
     scheme.save(args.output_dir)
     write_splits(args.output_dir / "splits.csv", {job.object_id: job.split for job in jobs})
     writer = Writer(args.output_dir, args.horizon, **_features(args.fit_gp))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,30 +40,42 @@ class AlertObject:
 
     def packets(self) -> list[dict]:
         """In the order of the files."""
-        found = ((_packets_by_object(path), _key(path, self.object_id)) for path in self.files)
+        found = ((_by_object(path), _key(path, self.object_id)) for path in self.files)
         return [packet for packets, key in found for packet in packets.get(key, ())]
 
     def stamps(self, number: int) -> np.ndarray:
         """(3, 63, 63) of packet `number`; reads the files again."""
         return packet_stamps(self.packets()[number])
 
-    def source(self, notes: Counter | None = None) -> Source:
-        """The light curve; its stamps are read again when they are asked for."""
+    def source(self, notes: Counter | None = None, *, keep_stamps: bool = False) -> Source:
+        """The light curve; its stamps stay in memory, compressed, or are read again when they are asked for."""
         return source_from_alerts(self.object_id, self.packets(), use_history=self.use_history, label=self.label,
-                                  keep_negative=self.keep_negative, images=self.images, stamps=self.stamps, notes=notes)
+                                  keep_negative=self.keep_negative, images=self.images, notes=notes,
+                                  stamps=None if keep_stamps else self.stamps)
 
     def __call__(self) -> Loaded:
         notes: Counter = Counter()
-        return Loaded(self.source(notes), notes)
+        return Loaded(self.source(notes, keep_stamps=True), notes)
 
 
 def _key(path: Path, object_id: str) -> str:
     return "" if path.suffix == ".npy" else object_id
 
 
+def _by_object(path: Path) -> dict[str, list[dict]]:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError(path, None, f"cannot be read ({error.strerror})", "a file of alert packets") from error
+    return _packets_by_object(path, state.st_mtime_ns, state.st_size)
+
+
 @functools.lru_cache(maxsize=2)
-def _packets_by_object(path: Path) -> dict[str, list[dict]]:
-    """The packets of a file by objectId; of alerts.npy, whose folder names the object, all under ""."""
+def _packets_by_object(path: Path, *state) -> dict[str, list[dict]]:
+    """The packets of a file by objectId; of alerts.npy, whose folder names the object, all under "".
+
+    The last files stay in memory until they change: a file may hold many objects.
+    """
     found: dict[str, list[dict]] = {}
     for packet in read_packets(path):
         found.setdefault(_key(path, str(packet.get("objectId"))), []).append(packet)
@@ -130,13 +142,16 @@ def read_label(labels_dir: str | Path, split: str, object_id: str) -> int:
 
 
 def alert_jobs(alert_dir: str | Path, *, splits_path: str | Path | None = None, labels_dir: str | Path | None = None,
-               seed: int = 0, temporal: bool = False, use_history: bool = True, keep_negative: bool = False,
-               scheme: ClassScheme = APPLECIDER, notes: Counter | None = None,
-               progress: bool = True) -> tuple[list[Job], list[Outcome]]:
+               known_splits: Mapping[str, str] | None = None, seed: int = 0, temporal: bool = False,
+               use_history: bool = True, keep_negative: bool = False, scheme: ClassScheme = APPLECIDER,
+               notes: Counter | None = None, progress: bool = True) -> tuple[list[Job], list[Outcome]]:
     """One job an object, and what is left out already: broken files, split entries without packets or labels.
 
+    Args:
+        known_splits: of an earlier run without a splits file; objects stay where they are, new ones are split alike.
+
     Raises:
-        DataError: no packets, or a splits file that cannot be read.
+        DataError: no packets, a splits file that cannot be read, or new objects for a split by time.
     """
     notes = Counter() if notes is None else notes
     files, broken = index_alerts(alert_dir, progress=progress)
@@ -144,9 +159,8 @@ def alert_jobs(alert_dir: str | Path, *, splits_path: str | Path | None = None, 
     options = {"use_history": use_history, "keep_negative": keep_negative}
     if splits_path is None:
         objects = [AlertObject(object_id, paths, **options) for object_id, paths in files.items()]
-        splits = temporal_split([_first_time(x) for x in objects]) if temporal else stratified_split(
-            [-1] * len(objects), seed)
-        return _ordered([Job(x.object_id, str(split), x) for x, split in zip(objects, splits, strict=True)]), left_out
+        splits = _assign(objects, dict(known_splits or {}), seed, temporal, alert_dir)
+        return _ordered([Job(x.object_id, splits[x.object_id], x) for x in objects]), left_out
     wanted = read_splits(splits_path)
     if extra := len(set(files) - set(wanted)):
         notes["objects with packets that are in no split"] += extra
@@ -165,6 +179,16 @@ def alert_jobs(alert_dir: str | Path, *, splits_path: str | Path | None = None, 
             continue
         jobs.append(Job(object_id, split, AlertObject(object_id, files[object_id], label, **options)))
     return _ordered(jobs), left_out
+
+
+def _assign(objects: Sequence[AlertObject], known: dict[str, str], seed: int, temporal: bool, folder) -> dict[str, str]:
+    """The split of each object; one that has a split keeps it, or it could be in two."""
+    new = [x for x in objects if x.object_id not in known]
+    if known and new and temporal:
+        raise DataError(folder, None, f"{len(new)} objects more than in the earlier run",
+                        "the same ones, as they were split by time (or another output folder, or a splits file)")
+    names = temporal_split([_first_time(x) for x in new]) if temporal else stratified_split([-1] * len(new), seed)
+    return known | {x.object_id: str(name) for x, name in zip(new, names, strict=True)}
 
 
 def _ordered(jobs: list[Job]) -> list[Job]:

@@ -1,4 +1,8 @@
-"""Alert packets to detections and sources."""
+"""Alert packets to detections and sources.
+
+A packet's own `candidate` and the detections among its `prv_candidates` are used; upper limits and forced photometry
+(`fp_hists`, since schema 4.0) are not.
+"""
 
 from __future__ import annotations
 

@@ -272,3 +272,33 @@ def test_a_defect_is_no_bad_file(tmp_path, make_source):
     with pytest.raises(ZeroDivisionError):
         Writer(tmp_path, 100.0, broken_program)(job)
     assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_new_objects_do_not_move_the_known_ones(tmp_path):
+    """Packets that come later may not bring an object of the training set into the test set."""
+    for k in range(20):
+        alerts_file(tmp_path / "alerts" / f"old{k}" / "alerts.npy", [alert("x", 2459000.0 + k)])
+    arguments = ["--alert-dir", str(tmp_path / "alerts"), "--output-dir", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    before = {x.stem: x.parent.name for x in (tmp_path / "out").rglob("*.npz")}
+    assert set(before.values()) == {"train", "val", "test"}
+    for k in range(20):
+        alerts_file(tmp_path / "alerts" / f"new{k}" / "alerts.npy", [alert("x", 2458000.0 + k)])
+    assert main(arguments) == 0
+    after = [(x.stem, x.parent.name) for x in (tmp_path / "out").rglob("*.npz")]
+    assert len(after) == len(dict(after)) == 40
+    assert {key: dict(after)[key] for key in before} == before
+    assert {split for key, split in after if key.startswith("new")} == {"train", "val", "test"}
+
+
+def test_a_split_by_time_cannot_grow(tmp_path, capsys):
+    for k in range(10):
+        alerts_file(tmp_path / "alerts" / f"o{k}" / "alerts.npy", [alert("x", 2459000.0 - k)])
+    arguments = ["--alert-dir", str(tmp_path / "alerts"), "--output-dir", str(tmp_path / "out"), "--temporal"]
+    assert main(arguments) == 0
+    assert {x.stem for x in (tmp_path / "out" / "test").iterdir()} == {"o0", "o1"}  # the latest
+    assert main(arguments) == 0
+    alerts_file(tmp_path / "alerts" / "o99" / "alerts.npy", [alert("x", 2459001.0)])
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "1 objects more than in the earlier run" in capsys.readouterr().err
