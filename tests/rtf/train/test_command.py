@@ -1,0 +1,89 @@
+"""The command line of training: the original's flags and defaults, errors, a run from end to end."""
+
+import pytest
+
+from rtf_models.checkpoint import load_checkpoint
+from rtf_models.train.command import configs_of, main, parser
+
+ORIGINAL = {
+    "data_dir": None, "mode": "vae", "latent_dims": [32, 64, 128, 256], "epochs": 200, "batch_size": 128, "lr": 1e-4,
+    "beta": 1.0, "d_model": 128, "horizon": 100.0, "num_codes": 512, "commitment_cost": 0.25, "alert_dir": None,
+    "splits": None, "labels_dir": None, "use_metadata": False, "use_images": False, "image_backbone": "simple",
+    "finetune_backbone": False, "use_gp": False, "max_detections": None, "cls_weight": 0.0, "synthetic_dir": None,
+    "random_truncate": False, "min_detections": 3,
+}  # fmt: skip
+SMALL = ["--d-model", "16", "--heads", "2", "--d-ff", "32", "--encoder-layers", "1", "--decoder-layers", "1"]
+
+
+def test_flags_and_defaults_of_the_original():
+    args = vars(parser().parse_args(["--output-dir", "o"]))
+    assert {k: args[k] for k in ORIGINAL} == ORIGINAL
+    for flag in ("--device", "--num-workers", "--gp-dim", "--num-classes"):
+        assert flag in parser().format_help()
+
+
+def test_its_job_scripts_are_understood():
+    line = (
+        "--data-dir d --output-dir o --mode ae --latent-dims 2 64 --epochs 200 --batch-size 64 --lr 5e-5 --device cuda "
+        "--num-workers 4 --use-metadata --use-images --image-backbone zoobot --finetune-backbone --use-gp "
+        "--gp-dim 114 --cls-weight 0.5 --num-classes 6 --random-truncate --min-detections 3 --synthetic-dir s"
+    )
+    configs = configs_of(parser().parse_args(line.split()))
+    assert [c.latent_dim for c in configs] == [2, 64] and configs[0].num_classes == 6
+    assert configs[0].run_name == "ae_dim2_meta_img_ft_gp_randtrunc_cls0.5"
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        ([], "--data-dir"),
+        (["--data-dir", "d", "--gp-dim", "114"], "--gp-dim"),
+        (["--data-dir", "d", "--use-gp", "--gp-dim", "50"], "114"),
+        (["--data-dir", "d", "--latent-dims", "8", "8"], "each once"),
+        (["--data-dir", "nowhere"], "nowhere"),
+        (["--data-dir", "d", "--mode", "ae", "--beta", "2"], "--mode vae"),
+    ],
+)
+def test_errors_end_with_2_and_say_what_was_expected(flags, said, tmp_path, capsys):
+    assert main(["--output-dir", str(tmp_path / "out"), "--quiet", *flags]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and said in message and "Traceback" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_folder_to_checkpoint_and_resume(tmp_path, toy_folder, capsys):
+    command = [
+        "--data-dir",
+        str(toy_folder),
+        "--output-dir",
+        str(tmp_path / "runs"),
+        "--quiet",
+        "--threads",
+        "1",
+    ]
+    command += ["--mode", "vqvae", "--latent-dims", "4", "--epochs", "2", "--num-codes", "16", *SMALL]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "vqvae_dim4" in shown and f"Written to {tmp_path / 'runs'}" in shown
+    checkpoint = load_checkpoint(tmp_path / "runs" / "vqvae_dim4")
+    assert checkpoint.header["training"]["command"].startswith("python -m rtf_models train --data-dir")
+    assert main(command) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+
+
+def test_device_that_is_not_there(tmp_path, toy_folder, capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    flags = [
+        "--data-dir",
+        str(toy_folder),
+        "--output-dir",
+        str(tmp_path / "o"),
+        "--device",
+        "cuda",
+        "--quiet",
+    ]
+    assert main([*flags, "--latent-dims", "4"]) == 2
+    assert "cuda" in capsys.readouterr().err
