@@ -1,4 +1,4 @@
-"""Calibration: the unrounded encoder runs over real light curves with observers, then each tensor gets its binary point.
+"""Calibration: the unrounded encoder runs over real light curves with observers, then tensors get their binary points.
 
 Light curves run in groups of one length, without padding: a padding position would widen ranges for nothing.
 """
@@ -22,6 +22,7 @@ from .network import QuantEncoder
 from .shape import EncoderShape
 
 BATCH = 32
+SAMPLE = 500  # values that an observer keeps of each of some hundred batches
 
 
 def _check(recipe: Recipe, source: str) -> None:
@@ -84,6 +85,6 @@ def calibrate(
         for x in progress(batches) if progress else batches:
             network(x, x.new_zeros(x.shape[:2]))
 
-    observers = observe_network(lambda make: QuantEncoder(shape, make), parameters, feed)
+    observers = observe_network(lambda make: QuantEncoder(shape, make), parameters, feed, SAMPLE)
     formats = choose_formats(observers, recipe)
     return build_encoder(shape, formats, parameters).eval(), formats

@@ -97,11 +97,9 @@ def fold_weights(weights: Mapping[str, torch.Tensor], shape: EncoderShape, mode:
         behind_norm(f"{target}.attention.key", norm, parts[1], None)
         behind_norm(f"{target}.attention.value", norm, parts[2], None)
         linear(f"{target}.attention.out", out_weight, out_bias + out_weight @ (biases[2] + parts[2] @ beta))
-        ff = shape.d_ff
-        behind_norm(
-            f"{target}.linear1", f"{source}.norm2", get(f"{source}.linear1.weight", ff, d), get(f"{source}.linear1.bias", ff)
-        )  # fmt: skip
-        linear(f"{target}.linear2", get(f"{source}.linear2.weight", d, ff), get(f"{source}.linear2.bias", d))
+        first, second, ff = f"{source}.linear1", f"{source}.linear2", shape.d_ff
+        behind_norm(f"{target}.linear1", f"{source}.norm2", get(f"{first}.weight", ff, d), get(f"{first}.bias", ff))
+        linear(f"{target}.linear2", get(f"{second}.weight", d, ff), get(f"{second}.bias", d))
     name, size = BOTTLENECK[mode], shape.latent_dim
     behind_norm("bottleneck", "enc_norm", get(f"{name}.weight", size, d), get(f"{name}.bias", size))
     return out

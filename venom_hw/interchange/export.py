@@ -59,7 +59,7 @@ def export_graph(
     ``examples``: one tensor an input, float32, batch of at least 2.  ``metadata``: model properties (str ->
     str).  ``axes``: further dynamic dimensions, input -> {axis: name of the dimension}, and ``ranges``: name ->
     (smallest, largest size).  Raises ExportError when the number of Quant nodes differs from the number of
-    quantisers.
+    quantisers, and when torch cannot export the module at all.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,19 +78,22 @@ def export_graph(
         shapes = (dynamic[0], tuple(dynamic[1:])) if variadic else dynamic
         # the exporter reports its progress on standard output
         with distinct_parameters(module) as parameters, contextlib.redirect_stdout(io.StringIO()):
-            export_qonnx(
-                module,
-                args=tuple(examples),
-                export_path=str(scratch),
-                dynamo=True,
-                optimize=True,
-                opset_version=OPSET,
-                external_data=False,
-                keep_initializers_as_inputs=False,
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes=shapes,
-            )
+            try:
+                export_qonnx(
+                    module,
+                    args=tuple(examples),
+                    export_path=str(scratch),
+                    dynamo=True,
+                    optimize=True,
+                    opset_version=OPSET,
+                    external_data=False,
+                    keep_initializers_as_inputs=False,
+                    input_names=list(inputs),
+                    output_names=list(outputs),
+                    dynamic_shapes=shapes,
+                )
+            except torch.onnx.OnnxExporterError as error:
+                raise ExportError(f"{path.name}: torch.onnx cannot export this module: {_reason(error)}") from error
         model = onnx.load(scratch)
     restore_parameters(model, parameters, path.name)
     clean(model)
@@ -115,6 +118,13 @@ def export_graph(
     model.producer_name, model.producer_version = "venom-hw", ""
     data = model.SerializeToString(deterministic=True)
     return write_atomically(path, data)
+
+
+def _reason(error: BaseException) -> str:
+    """First line of the exception that an exporter's error was raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 @contextlib.contextmanager

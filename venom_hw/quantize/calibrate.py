@@ -41,13 +41,14 @@ def observe_network(
     build: Callable[[QuantiserFactory], nn.Module],
     parameters: Mapping[str, torch.Tensor],
     feed: Callable[[nn.Module], None],
+    sample: int = Observer.SAMPLE,
 ) -> dict[str, Observer]:
     """Observers (by tensor name) of the unrounded network that ``build`` makes, after ``feed`` has run data through it.
 
-    Everything in float64, without gradients.
+    Everything in float64, without gradients.  ``sample``: values that each observer keeps of each call.
     """
     observers: dict[str, Observer] = {}
-    network = build(observer_factory(observers)).double()
+    network = build(observer_factory(observers, sample)).double()
     load_parameters(network, parameters)
     with torch.no_grad():
         feed(network)

@@ -98,8 +98,11 @@ class Observer(nn.Module):
 
     SAMPLE = 20_000
 
-    def __init__(self, name: str, tensor_class: str, scale_shape: tuple[int, ...], signed: bool) -> None:
+    def __init__(
+        self, name: str, tensor_class: str, scale_shape: tuple[int, ...], signed: bool, sample: int = SAMPLE
+    ) -> None:
         super().__init__()
+        self.sample = sample  # values kept of each call
         self.name, self.tensor_class, self.scale_shape, self.signed = (
             name,
             tensor_class,
@@ -124,8 +127,8 @@ class Observer(nn.Module):
             limit = np.asarray(magnitude.max().item())
         if not self.scale_shape or self.tensor_class in MAY_SHARE:
             flat = magnitude.reshape(-1)
-            if flat.numel() > self.SAMPLE:
-                flat = flat[torch.from_numpy(self.rng.integers(0, flat.numel(), self.SAMPLE))]
+            if flat.numel() > self.sample:
+                flat = flat[torch.from_numpy(self.rng.integers(0, flat.numel(), self.sample))]
             self.samples.append(flat.double().numpy())
         self.maximum = max(self.maximum, values.max().item())
         self.limit = limit if self.limit is None else np.maximum(self.limit, limit)
@@ -136,11 +139,11 @@ class Observer(nn.Module):
         return float(np.percentile(np.concatenate(self.samples), per_cent))
 
 
-def observer_factory(observers: dict[str, Observer]) -> QuantiserFactory:
-    """Factory of observers, collected by name in ``observers``."""
+def observer_factory(observers: dict[str, Observer], sample: int = Observer.SAMPLE) -> QuantiserFactory:
+    """Factory of observers, collected by name in ``observers``; each keeps ``sample`` values of each call."""
 
     def make(name: str, tensor_class: str, scale_shape: tuple[int, ...], signed: bool) -> nn.Module:
-        observers[name] = Observer(name, tensor_class, scale_shape, signed)
+        observers[name] = Observer(name, tensor_class, scale_shape, signed, sample)
         return observers[name]
 
     return make
