@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,6 +158,15 @@ def report_of(outcomes: Sequence[Outcome], scheme: ClassScheme, notes: Counter) 
             "reasons": {x.object_id: x.reason for x in outcomes if x.status == "left out"}}
 
 
+def reason_lines(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
+    """Why sources were left out, for people: the same reason once, with how many sources and the first of them."""
+    groups: dict[str, list[str]] = {}
+    for object_id, reason in reasons.items():
+        groups.setdefault(reason.partition(": ")[2] or reason, []).append(object_id)
+    return [f"left out {', '.join(ids[:shown])}{f' and {len(ids) - shown} more' if len(ids) > shown else ''}: {reason}"
+            for reason, ids in groups.items()]
+
+
 def preprocess(args) -> dict:
     """Runs the command with parsed arguments; the report."""
     _check(args)
@@ -199,8 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for note, count in report["notes"].items():
         print(f"{note}: {count}")
-    for object_id, reason in list(report["reasons"].items())[:10]:
-        print(f"left out {object_id}: {reason}")
+    for line in reason_lines(report["reasons"]):
+        print(line)
     print(f"{report['written']} sources written, {report['skipped']} already there, {report['left_out']} left out; "
           f"wrote {args.output_dir} ({REPORT} has the account)")
     return 0 if report["written"] or report["skipped"] else 2

@@ -1,5 +1,6 @@
 """Compact npz files: ours are the original's, the original's are read, broken ones are named."""
 
+import pickle
 import zipfile
 from dataclasses import replace
 
@@ -256,8 +257,10 @@ def test_folders(tmp_path, make_source):
     with pytest.raises(IndexError):
         folder[4]
     without_memory = open_split(tmp_path, "train", cache_bytes=0)
-    for one, other in zip(folder, without_memory, strict=True):
+    sent = pickle.loads(pickle.dumps(folder))  # as to a loader's worker process
+    for one, other, third in zip(folder, without_memory, sent, strict=True):
         np.testing.assert_array_equal(one.mag, other.mag)
+        np.testing.assert_array_equal(one.mag, third.mag)
     (tmp_path / "train" / "s0.npz").write_bytes(b"x" * 500)
     with pytest.raises(DataError, match=r"s0\.npz"):
         without_memory[0]

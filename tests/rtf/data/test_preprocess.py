@@ -14,7 +14,7 @@ from rtf_models.data.folder import open_split
 from rtf_models.data.inputs import InputSpec
 from rtf_models.data.writing import Writer
 from rtf_models.errors import DataError
-from rtf_models.preprocess import main
+from rtf_models.preprocess import main, reason_lines
 
 
 def bts_like(path, count=40, seed=0, **change):
@@ -204,7 +204,8 @@ def test_alert_folder(tmp_path, alert_dir, capsys):
     assert "negative" in report["reasons"]["b"] and "print" in report["reasons"]["c"]
     assert "labels" in report["reasons"]["e"] and "no alert packets" in report["reasons"]["f"]
     assert report["notes"]["objects with packets that are in no split"] == 1
-    assert "left out b" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "left out b: all detections are negative" in printed and "left out f: no alert packets" in printed
     (source,) = open_split(tmp_path / "out", "train")
     assert source.label == 9 and source.time.tolist() == [2459000.0, 2459010.0]  # horizon of 100 days
     found = open_alerts(alert_dir, tmp_path / "splits.csv", tmp_path / "labels", "train", horizon=100.0)
@@ -302,3 +303,8 @@ def test_a_split_by_time_cannot_grow(tmp_path, capsys):
     capsys.readouterr()
     assert main(arguments) == 2
     assert "1 objects more than in the earlier run" in capsys.readouterr().err
+
+
+def test_the_same_reason_is_said_once():
+    reasons = {f"o{k}": f"object o{k}, field 'x': bad; expected good" for k in range(5)} | {"p": "no alert packets"}
+    assert reason_lines(reasons) == ["left out o0, o1, o2 and 2 more: bad; expected good", "left out p: no alert packets"]
