@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,7 +51,7 @@ def restore(states: Sequence[bytes], history: History, recent: RecentAlerts) -> 
                 else:
                     recent.replay(content["recent"])
                 positions.append(json.loads(bytes(content["position"])))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise JournalError(f"state file {number + 1} of {len(states)}: {type(error).__name__} ({error}); "
                                "expected it as encode wrote it") from error
     return positions
