@@ -6,7 +6,8 @@ One layer, h (B, N, d), N positions:
     h = h + drop(linear2(drop(relu(linear1(norm2(h))))))
 
 Own layers rather than torch.nn.TransformerEncoder: q, k, v are there to be seen (and quantised), the last layer can be
-asked for its first position alone, and the layers of a stack start from different weights.
+asked for its first position alone, padding costs next to nothing, and the layers of a stack start from different
+weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dropout import Dropout, dropout
+from .tokens import Tokens, worth_packing
 
 
 class SelfAttention(nn.Module):
@@ -30,19 +32,23 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, h: Tensor, visible: Tensor | None, first_only: bool = False) -> Tensor:
+    def forward(self, h: Tensor, visible: Tensor | None, first_only: bool = False, tokens: Tokens | None = None):
         """h (B, N, d) -> (B, N, d), or (B, 1, d): the first position's row alone.
 
-        `visible` (B, 1, 1, N) bool: the positions that may be attended to; None: all.
+        `visible` (B, 1, 1, N) bool: the positions that may be attended to; None: all. With `tokens`, h and the result
+        are (T, d), the visible positions alone; all but the attention itself is then spared for the others.
         """
         d = self.d_model
         if first_only:
-            q = F.linear(h[:, :1], self.in_proj_weight[:d], self.in_proj_bias[:d])
-            k, v = F.linear(h, self.in_proj_weight[d:], self.in_proj_bias[d:]).chunk(2, dim=-1)
+            first = h[:, :1] if tokens is None else tokens.first(h)
+            q = F.linear(first, self.in_proj_weight[:d], self.in_proj_bias[:d])
+            kv = F.linear(h, self.in_proj_weight[d:], self.in_proj_bias[d:])
+            k, v = (kv if tokens is None else tokens.padded(kv)).chunk(2, dim=-1)
         else:
-            q, k, v = F.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        mixed = self._mix(self._heads(q), self._heads(k), self._heads(v), visible)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+            qkv = F.linear(h, self.in_proj_weight, self.in_proj_bias)
+            q, k, v = (qkv if tokens is None else tokens.padded(qkv)).chunk(3, dim=-1)
+        mixed = self._mix(self._heads(q), self._heads(k), self._heads(v), visible).transpose(1, 2).flatten(2)
+        return self.out_proj(mixed if tokens is None or first_only else tokens.packed(mixed))
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
         """softmax(q k / sqrt(head width)) v, each (B, heads, N, head width)."""
@@ -71,10 +77,15 @@ class TransformerLayer(nn.Module):
         self.norm2 = nn.LayerNorm(d_model)
         self.dropout = Dropout(dropout)
 
-    def forward(self, h: Tensor, visible: Tensor | None, first_only: bool = False) -> Tensor:
-        """h (B, N, d) -> (B, N, d), or with `first_only` (B, 1, d): the same numbers for the first position alone."""
-        mixed = self.self_attn(self.norm1(h), visible, first_only)
-        h = (h[:, :1] if first_only else h) + self.dropout(mixed)
+    def forward(self, h: Tensor, visible: Tensor | None, first_only: bool = False, tokens: Tokens | None = None):
+        """h (B, N, d) -> (B, N, d), or with `first_only` (B, 1, d): the same numbers for the first position alone.
+
+        `visible`, `tokens`: as for SelfAttention.
+        """
+        mixed = self.self_attn(self.norm1(h), visible, first_only, tokens)
+        if first_only:
+            h = h[:, :1] if tokens is None else tokens.first(h)
+        h = h + self.dropout(mixed)
         return h + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(self.norm2(h))))))
 
 
@@ -88,10 +99,13 @@ class TransformerStack(nn.Module):
     def forward(self, h: Tensor, visible: Tensor | None = None, first_only: bool = False) -> Tensor:
         """h (B, N, d); `visible` (B, N) bool, True = may be attended to, None = all.
 
-        `first_only`: (B, 1, d), the first position after the last layer, which computes nothing else.
+        `first_only`: (B, 1, d), the first position (visible, always) after the last layer, which computes nothing else.
+        What comes out where nothing is visible means nothing.
         """
         mask = None if visible is None else visible[:, None, None, :]
+        tokens = Tokens(visible) if worth_packing(visible) else None
+        h = h if tokens is None else tokens.packed(h)
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
-            h = layer(h, mask, first_only and i == last)
-        return h[:, :1] if first_only else h
+            h = layer(h, mask, first_only and i == last, tokens)
+        return h if tokens is None or first_only else tokens.padded(h)

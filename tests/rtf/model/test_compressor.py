@@ -92,7 +92,7 @@ def test_decoder_runs_as_many_positions_as_there_are(monkeypatch):
     for decode_all in (False, True):
         model = small(decode_all=decode_all).eval()
         model.decoder.layers[0].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
-        model(*batch())
+        model(*batch((12, 12)))
         assert model.decode(torch.zeros(2, 8))[0].shape == (2, 257, 4)
     assert lengths == [12, 257, 257, 257]
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from rtf_models.model import ModelError, Time2Vec, TransformerStack
+from rtf_models.model import encoder as encoder_module
 
 
 @pytest.fixture
@@ -32,6 +33,35 @@ def test_first_position_alone_is_the_first_of_all(both):
     ours, _ = both
     h, visible = torch.randn(3, 11, 32), torch.arange(11) < torch.tensor([[11], [4], [1]])
     torch.testing.assert_close(ours(h, visible, first_only=True), ours(h, visible)[:, :1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first_only", [False, True])
+def test_packed_and_padded_agree_with_gradients(both, monkeypatch, first_only):
+    stack, _ = both
+    visible = torch.arange(30) < torch.tensor([[30], [4], [1], [9]])
+    results = []
+    for packing in (True, False):
+        monkeypatch.setattr(encoder_module, "worth_packing", lambda visible, answer=packing: answer)
+        torch.manual_seed(1)
+        h = torch.randn(4, 30, 32, requires_grad=True)
+        out = stack(h, visible, first_only)
+        out = out if first_only else out[visible]
+        stack.zero_grad()
+        out.square().sum().backward()
+        results.append([out.detach(), h.grad[visible], *(p.grad.clone() for p in stack.parameters())])
+    for packed, padded in zip(*results, strict=True):
+        torch.testing.assert_close(packed, padded, atol=1e-4, rtol=1e-4)
+
+
+def test_padding_is_not_computed(both):
+    """The perceptron sees the visible positions alone, where there is padding enough to pay."""
+    stack, rows = both[0], []
+    stack.layers[0].linear1.register_forward_hook(lambda module, args, out: rows.append(out.numel() // 48))
+    visible = torch.arange(30) < torch.tensor([[30], [4], [1]])
+    stack(torch.randn(3, 30, 32), visible)
+    visible = torch.arange(30) < torch.tensor([[30], [29]])
+    stack(torch.randn(2, 30, 32), visible)
+    assert rows == [35, 60]
 
 
 def test_dropout_is_on_attention_residuals_and_perceptron():
