@@ -81,7 +81,10 @@ def run_example(args: argparse.Namespace) -> list[Path]:
         sweep([config], out / "runs", command=shlex.join(command), resume=True, quiet=args.quiet)
     data = load_data(next(iter(configs.values())), args.quiet)
     folders = {n: out / "runs" / config.run_name for n, config in configs.items()}
-    judged = {n: judge_run(folder, data, args.quiet) for n, folder in folders.items()}
+    judged = {
+        n: judge_run(folder, data, args.quiet, bootstrap=50 if args.quick else 500)
+        for n, folder in folders.items()
+    }
     chance, features = majority(data), feature_probe(data)
     first = next(iter(configs.values()))
     about = {"data": data.description(), "horizon": first.horizon, "seed": args.seed, "commands": commands}

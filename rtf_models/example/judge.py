@@ -18,11 +18,10 @@ from rtf_models.train.data import TrainingData
 from venom_hw.atomic import write_atomically
 
 COUNTS = (3, 5, 7, 10, 15, 20, 30, 50)
-BOOTSTRAP = 500
 JUDGED = "judged.json"
 
 
-def judge_run(folder: Path, data: TrainingData, quiet: bool = False) -> dict:
+def judge_run(folder: Path, data: TrainingData, quiet: bool = False, bootstrap: int = 500) -> dict:
     """row (`comparison.run_row`, on the test split), probe_balanced, early, early_balanced, training. Kept in the
     run's judged.json, and read from there while the checkpoint is the same.
 
@@ -39,9 +38,9 @@ def judge_run(folder: Path, data: TrainingData, quiet: bool = False) -> dict:
     train, test = data.train[: data.real], data.test
     result = {
         "sha256": checkpoint.sha256,
-        "row": run_row(run, test, bootstrap=BOOTSTRAP),
+        "row": run_row(run, test, bootstrap=bootstrap),
         "probe_balanced": linear_probe(
-            run.embeddings("train"), run.embeddings("test"), data.scheme, balanced=True, bootstrap=BOOTSTRAP
+            run.embeddings("train"), run.embeddings("test"), data.scheme, balanced=True, bootstrap=bootstrap
         ),
         "training": {
             k: summary[k]

@@ -28,6 +28,8 @@ A recipe that works on a CPU with some thousand curves: --epochs 80 --batch-size
   --dropout 0.1 --attention-dropout 0
 """
 
+FILES = ("model.safetensors", "summary.json", "history.json", "train_embeddings.npz", "test_embeddings.npz")
+
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the original with its defaults, and ours."""
@@ -227,9 +229,11 @@ def main(argv: list[str] | None = None) -> int:
             f"{tested.get('recon_cont', float('nan')):11.4f} {tested.get('band_acc', float('nan')):9.4f} "
             f"{summary['seconds']:8.1f}"
         )
+    folders = [args.output_dir / config.run_name for config in configs]
+    files = [name for name in FILES if all((folder / name).is_file() for folder in folders)]
     print(
-        f"Written to {args.output_dir}: {', '.join(c.run_name for c in configs)} (model.safetensors, summary.json, "
-        f"history.json, train_embeddings.npz, test_embeddings.npz), sweep_{configs[0].mode}.json"
+        f"Written to {args.output_dir}: {', '.join(f.name for f in folders)} ({', '.join(files)}), "
+        f"sweep_{configs[0].mode}.json"
     )
     return 0
 

@@ -107,7 +107,8 @@ def load_data(config: TrainConfig, quiet: bool = False) -> TrainingData:
 
 def _open(config: TrainConfig, split: str):
     if config.alert_dir:
-        return open_alerts(config.alert_dir, config.splits, config.labels_dir, split)
+        where = (config.alert_dir, config.splits, config.labels_dir, split)
+        return open_alerts(*where, horizon=config.horizon, images=config.use_images)
     return open_split(config.data_dir, split)
 
 

@@ -30,18 +30,18 @@ def test_epochs_and_warm_up_go_together():
 def test_example_from_file_to_tables(tmp_path, bts_like_file, capsys):
     out = tmp_path / "out"
     command = ["--bts", str(bts_like_file), "--output-dir", str(out), "--quick", "--epochs", "1", "--no-features",
-               "--runs", "ae", "vqvae", "ae-classes", "--quiet"]  # fmt: skip
+               "--runs", "vqvae", "ae-classes", "--quiet"]  # fmt: skip
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert "Written to" in shown
-    for name in ("README.md", "results.json", "early.png", "curves_ae.png", "curves_vqvae.png"):
+    for name in ("README.md", "results.json", "early.png", "curves_vqvae.png"):
         assert (out / name).stat().st_size > 500
     text = (out / "README.md").read_text()
     assert "VQ-VAE" in text and "the head itself" in text and "nan" not in text
     for line in text.split("```")[1].strip().splitlines():
         assert shlex.split(line)[:3] == ["python", "-m", "rtf_models"]
     results = json.loads((out / "results.json").read_text())
-    assert [row["detections"] for row in results["runs"]["ae"]["early"]] == [
+    assert [row["detections"] for row in results["runs"]["vqvae"]["early"]] == [
         3,
         5,
         7,
@@ -52,7 +52,7 @@ def test_example_from_file_to_tables(tmp_path, bts_like_file, capsys):
         50,
         "all",
     ]
-    labels = [results["runs"]["ae"]["early"][-1]["coarse"]["accuracy"], results["majority"]["accuracy"]]
+    labels = [results["runs"]["vqvae"]["early"][-1]["coarse"]["accuracy"], results["majority"]["accuracy"]]
     assert np.isfinite(labels).all() and results["features"] is None
 
     stamps = [
