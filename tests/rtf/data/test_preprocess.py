@@ -307,4 +307,5 @@ def test_a_split_by_time_cannot_grow(tmp_path, capsys):
 
 def test_the_same_reason_is_said_once():
     reasons = {f"o{k}": f"object o{k}, field 'x': bad; expected good" for k in range(5)} | {"p": "no alert packets"}
-    assert reason_lines(reasons) == ["left out o0, o1, o2 and 2 more: bad; expected good", "left out p: no alert packets"]
+    assert reason_lines(reasons) == ["left out o0, o1, o2 and 2 more: bad; expected good",
+                                     "left out p: no alert packets"]
