@@ -22,6 +22,7 @@ from .network import QuantEncoder
 from .shape import EncoderShape
 
 BATCH = 32
+Curve = Mapping[str, np.ndarray]  # as InputSpec.prepare gives it: x (L, C) and, where there are any, gp_features (G,)
 SAMPLE = 500  # values that an observer keeps of each of some hundred batches
 
 
@@ -36,25 +37,42 @@ RECIPES = RecipeBook(
 )
 
 
-def calibration_curves(data: SourceDataset, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Inputs (L, C) of ``count`` sources drawn at random, whole, and of one random prefix of each."""
+def calibration_curves(data: SourceDataset, count: int, seed: int = 0) -> list[Curve]:
+    """Inputs of ``count`` sources drawn at random, whole, and of one random prefix of each."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(data.sources))[:count]
     curves = []
     for index in chosen:
-        x = data.inputs.prepare(data.sources[int(index)], data.max_detections)["x"]
-        curves += [x, x[: rng.integers(1, len(x), endpoint=True)]]
+        source = data.sources[int(index)]
+        whole = data.inputs.prepare(source, data.max_detections)
+        curves += [whole, data.inputs.prepare(source, int(rng.integers(1, len(whole["x"]), endpoint=True)))]
     return curves
 
 
-def same_length_batches(curves: Sequence[np.ndarray], batch: int = BATCH) -> list[torch.Tensor]:
-    """The curves stacked (B, L, C) float64, each batch of one length."""
-    lengths = np.array([len(x) for x in curves])
+def padded(curves: Sequence[Curve], length: int | None = None) -> dict[str, torch.Tensor]:
+    """Arguments of an ``embed``, float64: x (B, L, C) with zeros behind each curve, pad_mask (B, L) bool, True there,
+    gp_features (B, G) where the curves have them.
+    """
+    length = length or max(len(c["x"]) for c in curves)
+    x = np.zeros((len(curves), length, curves[0]["x"].shape[1]))
+    mask = np.ones((len(curves), length), bool)
+    for row, curve in enumerate(curves):
+        n = len(curve["x"])
+        x[row, :n], mask[row, :n] = curve["x"], False
+    batch = {"x": x, "pad_mask": mask}
+    if "gp_features" in curves[0]:
+        batch["gp_features"] = np.stack([np.asarray(c["gp_features"], np.float64) for c in curves])
+    return {name: torch.from_numpy(value) for name, value in batch.items()}
+
+
+def same_length_batches(curves: Sequence[Curve], batch: int = BATCH) -> list[dict[str, torch.Tensor]]:
+    """:func:`padded` batches of curves of one length each."""
+    lengths = np.array([len(c["x"]) for c in curves])
     batches = []
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         for start in range(0, len(rows), batch):
-            batches.append(torch.from_numpy(np.stack([curves[k] for k in rows[start : start + batch]])).double())
+            batches.append(padded([curves[k] for k in rows[start : start + batch]]))
     return batches
 
 
@@ -74,16 +92,16 @@ def build_encoder(
 def calibrate(
     parameters: Mapping[str, torch.Tensor],
     shape: EncoderShape,
-    curves: Sequence[np.ndarray],
+    curves: Sequence[Curve],
     recipe: Recipe,
     progress: Callable[[Iterable], Iterable] | None = None,
 ) -> tuple[QuantEncoder, dict[str, TensorFormat]]:
-    """Post-training quantisation: (network, formats) from folded float parameters and light curves (L, C)."""
+    """Post-training quantisation: (network, formats) from folded float parameters and light curves."""
 
     def feed(network: nn.Module) -> None:
         batches = same_length_batches(curves)
-        for x in progress(batches) if progress else batches:
-            network(x, x.new_zeros(x.shape[:2]))
+        for batch in progress(batches) if progress else batches:
+            network.embed(**batch)
 
     observers = observe_network(lambda make: QuantEncoder(shape, make), parameters, feed, SAMPLE)
     formats = choose_formats(observers, recipe)

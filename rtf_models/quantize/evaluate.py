@@ -15,8 +15,7 @@ from rtf_models.embedding import Embeddings, embed_sources
 from rtf_models.evaluation.probe import linear_probe
 
 from .checkpoint import QuantisedCheckpoint
-from .fold import BOTTLENECK
-from .training import relative_error
+from .training import float_latent, relative_error
 
 FLOAT, PTQ, QAT = "float", "calibrated", "fine-tuned"
 NEIGHBOURS = 10
@@ -30,10 +29,8 @@ class FloatLatent(torch.nn.Module):
         super().__init__()
         self.model, self.latent_dim = model, model.latent_dim
 
-    @torch.no_grad()
-    def embed(self, x: torch.Tensor, pad_mask: torch.Tensor | None = None) -> torch.Tensor:
-        model = self.model
-        return getattr(model, BOTTLENECK[model.mode])(model.encode_sequence(x, pad_mask))
+    def embed(self, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+        return float_latent(self.model, *inputs, **named)
 
 
 def float_embeddings(

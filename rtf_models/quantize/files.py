@@ -16,6 +16,7 @@ from .network import QuantEncoder
 
 FILE_FORMAT = "rtf/qonnx/1"
 INPUTS, OUTPUT = ("x", "pad_mask"), "fingerprint"
+FEATURE_INPUTS = ("features", "present")
 
 
 def write_qonnx(
@@ -30,21 +31,29 @@ def write_qonnx(
         return json.dumps({"bits": bits, "frac": frac, "signed": signed}, sort_keys=True)
 
     latent = formats["q_z"]
+    inputs = INPUTS + (FEATURE_INPUTS if shape.features else ())
+    types = {"x": formats["q_in"], "features": formats.get("features.q_in")}
+    inputs_stated = {
+        f"venom.input.{name}": describe(types[name].bits, types[name].frac, True)
+        if name in types
+        else describe(1, 0, False)
+        for name in inputs
+    }
+    example = network.arguments(torch.zeros(2, min(5, shape.max_len), shape.in_channels))
     return export_graph(
         network,
-        [torch.zeros(2, min(5, shape.max_len), shape.in_channels), torch.zeros(2, min(5, shape.max_len))],
+        example,
         path,
-        inputs=INPUTS,
+        inputs=inputs,
         outputs=[OUTPUT],
         metadata={
             "venom.format": FILE_FORMAT,
             "venom.graph": "encoder",
             "venom.model": model,
             "venom.max_steps": str(shape.max_len),
-            "venom.input.x": describe(formats["q_in"].bits, formats["q_in"].frac, True),
-            "venom.input.pad_mask": describe(1, 0, False),
             "venom.output.fingerprint": describe(latent.bits, latent.frac, True),
-        },
+        }
+        | inputs_stated,
         axes={name: {1: "length"} for name in INPUTS},
         ranges={"length": (1, shape.max_len)},
     )

@@ -27,12 +27,7 @@ def encoder_shape(config: Mapping[str, Any], weight_bits: int) -> EncoderShape:
     if config["use_images"]:
         raise EncoderError(
             f"use_images = True (backbone {config['image_backbone']!r}): the image tower is not quantised; "
-            "expected a model of photometry, with or without metadata"
-        )
-    if config["gp_dim"]:
-        raise EncoderError(
-            f"gp_dim = {config['gp_dim']}: the light-curve features' projection is not quantised; "
-            "expected a model of photometry, with or without metadata"
+            "expected a model of photometry, with or without metadata and light-curve features"
         )
     return EncoderShape(
         in_channels=config["in_channels"],
@@ -42,6 +37,8 @@ def encoder_shape(config: Mapping[str, Any], weight_bits: int) -> EncoderShape:
         d_ff=config["d_ff"],
         latent_dim=config["latent_dim"],
         max_len=config["max_len"],
+        features=config["gp_dim"],
+        embed_absent=int(bool(config["gp_dim"]) and config["embed_absent"]),
         weight_bits=weight_bits,
     )
 
@@ -102,4 +99,9 @@ def fold_weights(weights: Mapping[str, torch.Tensor], shape: EncoderShape, mode:
         linear(f"{target}.linear2", get(f"{second}.weight", d, ff), get(f"{second}.bias", d))
     name, size = BOTTLENECK[mode], shape.latent_dim
     behind_norm("bottleneck", "enc_norm", get(f"{name}.weight", size, d), get(f"{name}.bias", size))
+    if shape.features:
+        out["fusion.weight.value"] = get(f"{name}.weight", size, d)
+        linear("features.linear", get("gp_proj.0.weight", d, shape.features), get("gp_proj.0.bias", d))
+        out["features.gain.value"] = get("gp_proj.1.weight", d)
+        out["features.offset.value"] = get("gp_proj.1.bias", d)
     return out

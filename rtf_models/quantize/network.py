@@ -1,4 +1,47 @@
-"""The quantised RTF encoder: light curve and padding mask -> fingerprint."""
+"""The quantised RTF encoder: one definition serves calibration, training, exact reference and the ONNX export.
+
+All values are integer * 2^-frac.  ``q_*`` is one quantiser = one QONNX ``Quant`` (domain
+``qonnx.custom_op.general``, mode ROUND = half to even, or FLOOR), used at exactly one place.  B batch, L detections,
+K = L + 1 tokens (the class token first), Q tokens that ask (K, in the last layer 1), d = d_model, H heads, D latent.
+
+File
+----
+encoder.onnx: inputs ``x`` (batch, length, C) float channels as InputSpec prepares them, ``pad_mask`` (batch, length)
+1 = padding; output ``fingerprint`` (batch, D), integers of ``q_z`` times its scale.  batch and length are dynamic
+(length 1 .. max_len, for which all sums are proven).  What stands in padded rows of x does not matter: masked keys
+count exactly 0, so a fingerprint is the same integers whatever it was padded to.
+
+Model metadata: ``venom.format``, ``venom.graph`` = encoder, ``venom.model``, ``venom.max_steps`` = max_len,
+``venom.input.<name>`` and ``venom.output.fingerprint`` = JSON {"bits", "frac", "signed"}.
+
+A Quant node and its output tensor are named after their module: ``layers.0.attention.q_u``, a parameter's
+``layers.0.linear1.weight.quant``; the last one's tensor is ``fingerprint``.
+
+Op patterns (a parameter is always initialiser -> Quant, stored on its grid)
+----------------------------------------------------------------------------
+* linear: ``MatMul(x, Transpose(Quant(W)))``, ``Add(Quant(b))`` where there is a bias; the bottleneck, of two
+  dimensions, ``Gemm(x, Quant(W), Quant(b), transB=1)``.  W (out, in) has one binary point a row: scale (out, 1).
+* time code: ``Slice`` x[..., 0:1], linear (turns: w t + b) -> Quant q_phase; ``Mul(2 pi)``, ``Sin`` -> Quant q_sine:
+  one table for all d channels; since it repeats after one turn, the low ``frac`` bits of the code index it.
+* tokens: linear in_proj plus sine, ``Expand(Quant(cls))`` along the batch, ``Concat`` -> Quant q_res.
+* layer norm: ``ReduceMean`` (axes=[-1], keepdims), ``Sub`` -> Quant q_c; ``Pow(., 2)``, ``ReduceMean`` -> Quant q_v
+  (unsigned); ``Add(2^-17)``, ``Sqrt``, ``Reciprocal`` -> Quant q_rs: a table of v; ``Mul(c, rs)`` -> Quant q_n.
+  d is a power of two: a mean is a sum and a shift.  gamma and beta live in the next linear.  In the first layer the
+  class token's n is a parameter (``token``, ``Expand``, ``Concat``).
+* heads: ``Reshape`` (., ., d) -> (., ., H, d/H) and ``Transpose``; back after attention.
+* scores: ``MatMul(query, key^T)``, exact; ``Sub(pad * masked)``, ``ReduceMax`` (axis -1, keepdims) = the largest of
+  the valid keys; ``Sub(largest, score)`` -> Quant q_u (unsigned, saturates where exp is 0 anyway).  ``masked`` is a
+  power of two above any difference of two scores.
+* weights: ``Neg, Exp, Mul(1 - 2^-bits)`` -> Quant q_e (unsigned, in [0, 1)): a table; ``Mul(valid)``.
+* sums: ``MatMul(weights, value)`` and ``ReduceSum(weights)``, exact, as wide as max_len + 1 keys ask.
+* normalise: ``GreaterOrEqual(sum, thresholds)``, ``Cast``, ``ReduceSum``, ``Gather(powers)`` = 2^-floor(log2 sum):
+  a leading-zero count.  ``Mul(sum, .)``, ``Sub(1)`` -> Quant q_m (unsigned, in [0, 1)); ``Add(1)``, ``Reciprocal`` ->
+  Quant q_inv: a table; ``Mul(weighted sum, .)`` -> Quant q_nn; ``Mul(nn, inv)`` -> Quant q_p.
+* features (inputs ``features`` (batch, G), ``present`` (batch, 1), of models that take them): Quant, linear, layer
+  norm, ``Mul(Quant(gain))``, ``Add(Quant(offset))``, ``Relu`` -> Quant q_a; ``Mul(present)``, linear ``fusion`` without
+  bias, ``Add`` to the bottleneck -> Quant q_z.
+* residual: ``Add(r, linear)`` -> Quant q_r1, q_r2; ``Relu`` -> Quant q_a (unsigned).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +49,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rtf_models.data.source import N_FEATURES
 from venom_hw.quantize.layers import QuantLinear, QuantNorm, QuantParameter
 from venom_hw.quantize.quantisers import QuantiserFactory
 
@@ -47,8 +91,28 @@ class QuantLayer(nn.Module):
         return self.q_r2(r + self.linear2(self.q_a(torch.relu(self.linear1(self.norm2(r))))))
 
 
+class QuantFeatures(nn.Module):
+    """Light-curve features (B, G), present (B, 1) of 0 and 1 -> what they add to the class token's norm (B, d)."""
+
+    def __init__(self, shape: EncoderShape, make: QuantiserFactory) -> None:
+        super().__init__()
+        d = shape.d_model
+        self.q_in = make("features.q_in", "gin", (), True)
+        self.linear = QuantLinear(make, "features.linear", "g", shape.features, d)
+        self.norm = QuantNorm(make, "features.norm", prefix="g", eps=NORM_EPS)
+        self.gain = QuantParameter(make, "features.gain", "w_gain", (d,))
+        self.offset = QuantParameter(make, "features.offset", "bias", (d,))
+        self.q_a = make("features.q_a", "a", (), False)
+
+    def forward(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        n = self.norm(self.linear(self.q_in(features)))
+        return self.q_a(torch.relu(n * self.gain() + self.offset())) * present
+
+
 class QuantEncoder(nn.Module):
-    """x (B, L, C), pad_mask (B, L) 1 = padding -> fingerprint (B, D), all on their grids."""
+    """x (B, L, C), pad_mask (B, L) 1 = padding (, features (B, G), present (B, 1)) -> fingerprint (B, D), all on
+    their grids.
+    """
 
     def __init__(self, shape: EncoderShape, make: QuantiserFactory) -> None:
         super().__init__()
@@ -67,6 +131,9 @@ class QuantEncoder(nn.Module):
         )
         self.norm = QuantNorm(make, "norm", prefix="f", eps=NORM_EPS)
         self.bottleneck = QuantLinear(make, "bottleneck", "z", d, shape.latent_dim)
+        if shape.features:
+            self.features = QuantFeatures(shape, make)
+            self.fusion = QuantLinear(make, "fusion", "z", d, shape.latent_dim, bias=False)
         self.q_z = make("q_z", "z", (), True)
 
     def tokens(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,13 +142,22 @@ class QuantEncoder(nn.Module):
         sine = self.q_sine(torch.sin(self.q_phase(self.time(x[..., :1])) * TWO_PI))
         return self.q_res(torch.cat([self.cls().expand(x.shape[0], -1, -1), self.in_proj(x) + sine], 1))
 
-    def forward(self, x: torch.Tensor, pad_mask: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        pad_mask: torch.Tensor,
+        features: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         pad = F.pad(pad_mask, (1, 0))[:, None, None, :]  # the class token is never padding
         valid = 1.0 - pad
         r = self.tokens(x)
         for layer in self.layers:
             r = layer(r, pad, valid)
-        return self.q_z(self.bottleneck(self.norm(r[:, 0])))
+        z = self.bottleneck(self.norm(r[:, 0]))
+        if self.shape.features:
+            z = z + self.fusion(self.features(features, present))
+        return self.q_z(z)
 
     @property
     def latent_dim(self) -> int:
@@ -89,11 +165,29 @@ class QuantEncoder(nn.Module):
         return self.shape.latent_dim
 
     @torch.no_grad()
-    def embed(self, x: torch.Tensor, pad_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def embed(
+        self,
+        x: torch.Tensor,
+        pad_mask: torch.Tensor | None = None,
+        images: None = None,
+        gp_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Fingerprints (B, D) in the network's own precision (exact in float64), as the float model's ``embed``."""
+        return self(*self.arguments(x, pad_mask, gp_features))
+
+    def arguments(
+        self, x: torch.Tensor, pad_mask: torch.Tensor | None = None, gp_features: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The arguments of ``forward`` (and inputs of the file) for those of the float model."""
         dtype = self.cls.value.dtype
         pad_mask = torch.zeros(x.shape[:2]) if pad_mask is None else pad_mask
-        return self(x.to(dtype), pad_mask.to(dtype))
+        given = [x.to(dtype), pad_mask.to(dtype)]
+        if self.shape.features:
+            if gp_features is None:
+                gp_features = x.new_zeros((len(x), self.shape.features))
+            there = gp_features[:, :N_FEATURES].any(1, keepdim=True) | bool(self.shape.embed_absent)
+            given += [gp_features.to(dtype), there.to(dtype)]
+        return tuple(given)
 
     def snap(self) -> None:
         """Put every parameter on its grid (no output changes)."""

@@ -127,7 +127,7 @@ def quantise_model(
     paths = [save_quantised(out / "model.safetensors", quantised)]
     paths.append(write_qonnx(network, formats, out / "encoder.onnx", model=name))
     run.lap("export")
-    held_out = [checkpoint.inputs.prepare(source)["x"] for source in data.test]
+    held_out = [checkpoint.inputs.prepare(source) for source in data.test]
     check = verify_file(network, formats, paths[1], held_out, progress=bar and bar("verify"))
     run.lap("verify")
 

@@ -15,7 +15,8 @@ class EncoderError(RtfError):
 class EncoderShape:
     """Sizes of the encoder.  ``max_len``: longest light curve (detections); the sums over keys are proven for it.
 
-    ``features``: length of the light-curve feature vector that joins after the last layer norm, 0 for none.
+    ``features``: length of the light-curve feature vector that joins after the last layer norm, 0 for none;
+    ``embed_absent``: 1 where a vector of zeros, which is an absent one, is embedded too (the original's models).
     ``weight_bits``: bits of an attention weight before normalisation (the denominator is exact in its units).
     """
 
@@ -27,11 +28,12 @@ class EncoderShape:
     latent_dim: int = 64
     max_len: int = 257
     features: int = 0
+    embed_absent: int = 0
     weight_bits: int = 8
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if int(value) != value or value < (0 if name == "features" else 1):
+            if int(value) != value or value < (0 if name in ("features", "embed_absent") else 1):
                 raise EncoderError(f"{name} = {value!r}: expected a positive integer")
         if self.d_model & (self.d_model - 1):
             raise EncoderError(

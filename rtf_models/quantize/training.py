@@ -26,10 +26,22 @@ from .network import QuantEncoder
 
 
 @torch.no_grad()
-def float_latent(model: torch.nn.Module, x: torch.Tensor, pad_mask: torch.Tensor) -> torch.Tensor:
+def float_latent(
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    pad_mask: torch.Tensor | None,
+    images: None = None,
+    gp_features: torch.Tensor | None = None,
+) -> torch.Tensor:
     """What the quantised encoder approximates (B, D): z (ae), mu (vae), the latent before the codebook (vqvae)."""
     model.eval()
-    return getattr(model, BOTTLENECK[model.mode])(model.encode_sequence(x, pad_mask))
+    cls = model.fuse(model.encode_sequence(x, pad_mask), None, gp_features)
+    return getattr(model, BOTTLENECK[model.mode])(cls)
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a collated batch that an encoder takes."""
+    return {name: batch[name] for name in ("x", "pad_mask", "gp_features") if name in batch}
 
 
 class Batches:
@@ -81,16 +93,16 @@ def fine_tune(
     data = SourceDataset(sources, checkpoint.inputs, random_truncate=bool(settings["prefixes"]), seed=settings["seed"])
     batches = Batches(data, int(settings["batch"]), int(settings["seed"]))
     first = [batches.at(k) for k in range(min(4, batches.steps))]
-    targets = torch.cat([float_latent(model, b["x"], b["pad_mask"]) for b in first])
+    targets = torch.cat([float_latent(model, **inputs_of(b)) for b in first])
     variance = targets.var(0).mean()
     names = hashlib.sha256("\n".join(map(str, getattr(sources, "object_ids", []))).encode()).hexdigest()
     key = fingerprint({**settings, "sources": names, "float": checkpoint.sha256}, network, len(data))
 
     def loss_of(step: int) -> torch.Tensor:
         batch = batches.at(step)
-        x, pad = batch["x"], batch["pad_mask"]
-        target = float_latent(model, x, pad)
-        return loss_function(network(x, pad.to(x.dtype)), target, variance, batch, model, settings)
+        inputs = inputs_of(batch)
+        target = float_latent(model, **inputs)
+        return loss_function(network(*network.arguments(**inputs)), target, variance, batch, model, settings)
 
     trained = dict(network.named_parameters())
     options = dict(resume=resume, save_every=save_every, progress=progress)

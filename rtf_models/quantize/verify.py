@@ -14,6 +14,8 @@ from venom_hw.interchange.execute import Executor
 from venom_hw.quantize.formats import TensorFormat
 from venom_hw.quantize.verify import Comparison, SaturationCounter, compare_quantisers
 
+from .calibrate import Curve, padded
+from .files import FEATURE_INPUTS, INPUTS
 from .network import QuantEncoder
 
 LENGTHS = (1, 3, 26, 100, 257)
@@ -31,35 +33,34 @@ class EncoderVerification(Comparison):
     padding_mismatches: int = 0
 
 
-def curves_of_length(curves: Sequence[np.ndarray], length: int, count: int, seed: int = 0) -> list[np.ndarray]:
+def curves_of_length(curves: Sequence[Curve], length: int, count: int, seed: int = 0) -> list[Curve]:
     """``count`` curves of ``length`` rows: beginnings of real ones, or, where none is long enough, rows of several in
     the order of their times.
     """
     rng = np.random.default_rng([seed, length])
-    long = [x for x in curves if len(x) >= length]
-    chosen = [long[k][:length] for k in rng.permutation(len(long))[:count]]
-    rows = np.concatenate(curves)
+    long = [c for c in curves if len(c["x"]) >= length]
+    chosen = [{**long[k], "x": long[k]["x"][:length]} for k in rng.permutation(len(long))[:count]]
+    rows = np.concatenate([c["x"] for c in curves])
     while len(chosen) < count:
         made = rows[rng.integers(0, len(rows), length)]
-        chosen.append(made[np.argsort(made[:, 0], kind="stable")])
+        chosen.append({**curves[len(chosen) % len(curves)], "x": made[np.argsort(made[:, 0], kind="stable")]})
     return chosen
 
 
-def padded(curves: Sequence[np.ndarray], length: int | None = None) -> dict[str, np.ndarray]:
-    """Inputs of the file: x (B, L, C) with zeros behind each curve, pad_mask (B, L) with ones there."""
-    length = length or max(map(len, curves))
-    x = np.zeros((len(curves), length, curves[0].shape[1]))
-    mask = np.ones((len(curves), length))
-    for row, curve in enumerate(curves):
-        x[row, : len(curve)], mask[row, : len(curve)] = curve, 0
-    return {"x": x, "pad_mask": mask}
+def file_inputs(network: QuantEncoder, curves: Sequence[Curve], length: int | None = None) -> dict[str, np.ndarray]:
+    """Inputs of the file by name, padded to the longest curve or to ``length``."""
+    return dict(zip(INPUTS + FEATURE_INPUTS, (v.numpy() for v in _arguments(network, curves, length)), strict=False))
+
+
+def _arguments(network: QuantEncoder, curves: Sequence[Curve], length: int | None) -> list[torch.Tensor]:
+    return [v.double() for v in network.arguments(**padded(curves, length))]
 
 
 def verify_file(
     network: QuantEncoder,
     formats: Mapping[str, TensorFormat],
     path: str | os.PathLike,
-    curves: Sequence[np.ndarray],
+    curves: Sequence[Curve],
     *,
     lengths: Sequence[int] = LENGTHS,
     count: int = 2,
@@ -76,16 +77,19 @@ def verify_file(
     lengths = sorted({min(n, network.shape.max_len) for n in lengths})
     of_length = {n: curves_of_length(curves, n, count) for n in lengths}
     rng = np.random.default_rng(1)
-    wild = [rng.normal(0, 50, (n, curves[0].shape[1])) for n in (1, 7, 40)]
+    wild = [{k: rng.normal(0, 50, (n, *v.shape[1:]) if k == "x" else v.shape) for k, v in curves[0].items()
+             if isinstance(v, np.ndarray)} for n in (1, 7, 40)]  # fmt: skip
     mixed = [x for several in of_length.values() for x in several]
     some = [curves[k] for k in rng.permutation(len(curves))[:16]]
-    cases = [(f"length {n}", padded(several), True) for n, several in of_length.items()]
-    cases += [("lengths mixed", padded(mixed), False), ("real curves mixed", padded(some), False)]
-    cases += [("out of range", padded(wild), False)]
+    if network.shape.features:  # and light curves without features
+        some = [{**c, "gp_features": c["gp_features"] * (k % 2)} for k, c in enumerate(some)]
+    cases = [(f"length {n}", several, True) for n, several in of_length.items()]
+    cases += [("lengths mixed", mixed, False), ("real curves mixed", some, False), ("out of range", wild, False)]
     alone: dict[int, np.ndarray] = {}
     saturation = SaturationCounter(network, dict(formats))
     try:
-        for where, feeds, counted in progress(cases) if progress else cases:
+        for where, several, counted in progress(cases) if progress else cases:
+            feeds = file_inputs(network, several)
             with saturation if counted else contextlib.nullcontext():
                 out = compare_quantisers(network, file, feeds, result, where)
             if counted:
@@ -101,9 +105,9 @@ def verify_file(
     return result
 
 
-def max_error_in_float32(network: QuantEncoder, curves: Sequence[np.ndarray]) -> int:
+def max_error_in_float32(network: QuantEncoder, curves: Sequence[Curve]) -> int:
     """Largest difference, in units of the fingerprint, between the network in float32 and in float64."""
-    feeds = {name: torch.from_numpy(value) for name, value in padded(curves).items()}
+    feeds = padded(curves)
     single = network.float().embed(**feeds).double()
     exact = network.double().embed(**feeds)
     network.float()

@@ -27,8 +27,8 @@ def tiny_model(**sizes) -> LightCurveCompressor:
     return model
 
 
-def tiny_curves(count=24, channels=7, seed=0, longest=60) -> list[np.ndarray]:
-    """Inputs (L, channels) of made-up light curves of 1 to ``longest`` detections."""
+def tiny_curves(count=24, channels=7, seed=0, longest=60, features=0) -> list[dict[str, np.ndarray]]:
+    """Inputs (x (L, channels), some with gp_features) of made-up light curves of 1 to ``longest`` detections."""
     rng = np.random.default_rng(seed)
     curves = []
     for _ in range(count):
@@ -39,7 +39,9 @@ def tiny_curves(count=24, channels=7, seed=0, longest=60) -> list[np.ndarray]:
         x[:, 2:4] = rng.normal(0, 1, (n, 2))
         x[np.arange(n), 4 + rng.integers(0, 3, n)] = 1
         x[:, 7:] = rng.normal(0, 2, (n, channels - 7))
-        curves.append(x)
+        curves.append({"x": x})
+        if features:
+            curves[-1]["gp_features"] = rng.normal(0, 2, features).astype(np.float32)
     return curves
 
 

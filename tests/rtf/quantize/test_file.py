@@ -10,7 +10,9 @@ from onnx import numpy_helper
 from torch import nn
 
 from rtf_models.quantize.attention import QuantAttention
-from rtf_models.quantize.verify import LENGTHS, max_error_in_float32, padded, verify_file
+from rtf_models.quantize.calibrate import padded
+from rtf_models.quantize.files import write_qonnx
+from rtf_models.quantize.verify import LENGTHS, file_inputs, max_error_in_float32, verify_file
 from venom_hw.interchange.execute import Executor
 from venom_hw.interchange.export import ExportError, count_quantisers, export_graph, quant_nodes
 
@@ -34,11 +36,12 @@ def test_every_integer_equals_the_network(quantised, exported):
 def test_fingerprints_are_int8_and_do_not_depend_on_padding(quantised, exported):
     file = Executor(exported)
     curve = quantised.curves[3]
+    n = len(curve["x"])
     scale = float(quantised.formats["q_z"].lsb)
     codes = []
-    for length in (len(curve), len(curve) + 1, 200, 257):
-        feeds = padded([curve, quantised.curves[5][: len(curve)]], length)
-        feeds["x"][:, len(curve) :] = 123.0  # what lies in the padding is nobody's business
+    for length in (n, n + 1, 200, 257):
+        feeds = file_inputs(quantised.network, [curve, {"x": quantised.curves[5]["x"][:n]}], length)
+        feeds["x"][:, n:] = 123.0  # what lies in the padding is nobody's business
         codes.append(file.run(feeds)["fingerprint"][0] / scale)
     assert all((c == codes[0]).all() for c in codes)
     assert (codes[0] == np.rint(codes[0])).all() and np.abs(codes[0]).max() <= 128 and np.ptp(codes[0]) > 10
@@ -63,8 +66,8 @@ def test_float32_gives_the_same_fingerprints(quantised):
 
 
 def test_quantised_follows_the_float_model(quantised):
-    feeds = {k: torch.from_numpy(v) for k, v in padded(quantised.curves).items()}
-    wanted = quantised.model.double().embed(feeds["x"], feeds["pad_mask"].bool())
+    feeds = padded(quantised.curves)
+    wanted = quantised.model.double().embed(**feeds)
     quantised.model.float()
     assert wanted.var(0).mean().sqrt() > 0.1
     found = quantised.network.double().embed(**feeds)
@@ -171,6 +174,25 @@ def test_a_mask_that_is_not_applied_is_seen(quantised, exported, tmp_path):
     )
     assert check.mismatches > 0 and check.padding_mismatches > 0
     assert check.first.startswith("lengths mixed")
+
+
+def test_features_join_the_fingerprint(tiny, tmp_path):
+    """A model with the 114 features and their missing flags: counts, every integer, absent vectors add nothing."""
+    model = tiny.model(gp_dim=228, n_encoder_layers=1, d_model=16, d_ff=16)
+    with_features = tiny.quantised(model, tiny.curves(features=228, longest=20))
+    network = with_features.network
+    path = write_qonnx(network, with_features.formats, tmp_path / "encoder.onnx", model="features")
+    assert len(quant_nodes(onnx.load(path))) == count_quantisers(network) == len(with_features.formats)
+    check = verify_file(network, with_features.formats, path, with_features.curves, lengths=(1, 26))
+    assert check.mismatches == 0 == check.padding_mismatches, check.first
+    feeds = file_inputs(network, with_features.curves[:4])
+    file = Executor(path)
+    assert file.inputs == ["x", "pad_mask", "features", "present"] and (feeds["present"] == 1).all()
+    joined = file.run(feeds)["fingerprint"]
+    feeds["present"][:] = 0
+    absent = file.run(feeds)["fingerprint"]
+    feeds["features"][:] = 0
+    assert (joined != absent).any() and np.array_equal(absent, file.run(feeds)["fingerprint"])
 
 
 class Packed(nn.Module):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from rtf_models.quantize.calibrate import padded
 from rtf_models.quantize.fold import encoder_shape, fold_weights
 from rtf_models.quantize.network import QuantEncoder
 from rtf_models.quantize.shape import EncoderError
 from rtf_models.quantize.training import float_latent
-from rtf_models.quantize.verify import padded
 from venom_hw.quantize.calibrate import load_parameters
 from venom_hw.quantize.quantisers import observer_factory
 
@@ -26,6 +26,8 @@ CASES = [
     {"in_channels": 37},
     {"n_encoder_layers": 1, "n_heads": 4},
     {"n_encoder_layers": 3, "d_ff": 48, "n_heads": 1},
+    {"gp_dim": 114},
+    {"gp_dim": 228, "embed_absent": True, "mode": "vae"},
 ]
 
 
@@ -33,11 +35,13 @@ CASES = [
 def test_unrounded_network_is_the_float_model(tiny, sizes):
     """Padded batches of all lengths; what is left is eps: 2^-17 for 1e-5."""
     model = tiny.model(**sizes)
-    feeds = {k: torch.from_numpy(v) for k, v in padded(tiny.curves(12, model.in_channels)).items()}
+    feeds = padded(tiny.curves(12, model.in_channels, features=model.gp_dim))
+    if model.gp_dim:
+        feeds["gp_features"][:3] = 0  # absent
     model.double()
-    wanted = float_latent(model, feeds["x"], feeds["pad_mask"].bool())
+    wanted = float_latent(model, **feeds)
     if model.mode != "vqvae":
-        torch.testing.assert_close(wanted, model.embed(feeds["x"], feeds["pad_mask"].bool()), rtol=0, atol=0)
+        torch.testing.assert_close(wanted, model.embed(**feeds), rtol=0, atol=0)
     found = unrounded(model).embed(**feeds)
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=3e-5)

@@ -29,7 +29,7 @@ def network_of(quantised):
 
 def test_gradient_reaches_every_parameter(quantised):
     network = network_of(quantised)
-    x = torch.from_numpy(np.stack([c[:12] for c in quantised.curves if len(c) >= 12]))
+    x = torch.from_numpy(np.stack([c["x"][:12] for c in quantised.curves if len(c["x"]) >= 12]))
     network(x, torch.zeros(x.shape[:2])).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
