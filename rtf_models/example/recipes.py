@@ -33,6 +33,7 @@ RECIPES: dict[str, dict] = {
     "vqvae": {"mode": "vqvae", "num_codes": 256, "n_codebooks": 8},
     "ae-classes": {"mode": "ae", "cls_weight": 0.5, "class_weights": "sqrt"},
     "ae-features": {"mode": "ae", "use_gp": True},
+    "ae-both": {"mode": "ae", "use_gp": True, "cls_weight": 0.5, "class_weights": "sqrt"},
 }
 TITLES = {
     "ae": "AE",
@@ -40,6 +41,7 @@ TITLES = {
     "vqvae": "VQ-VAE, 8 codebooks of 256",
     "ae-classes": "AE with a class head",
     "ae-features": "AE with light-curve features",
+    "ae-both": "AE with both",
 }
 
 

@@ -136,17 +136,19 @@ def write_report(out: Path, judged: dict, chance: dict, features: list | None, a
 
     compared = {n: judged[n] for n in COMPARED if n in judged} or judged
     description = about["data"]
+    split = "the latest are the test" if about["temporal"] else "split at random, each class alike"
     classes = ", ".join(f"{name} {n}" for name, n in description["classes"].items())
     lines = [
         "# Fingerprints of real light curves\n",
         f"{description['train']} training, {description['val']} validation and {description['test']} test curves "
-        f"of the Bright Transient Survey (training: {classes}); first {about['horizon']:g} days; seed {about['seed']}. "
+        f"of the Bright Transient Survey (training: {classes}); first {about['horizon']:g} days; {split}, "
+        f"seed {about['seed']}. "
         "The best epoch is chosen on the validation curves; all numbers are of the test curves.\n",
         "Made by:\n\n```\n" + "\n".join(shlex.join(c) for c in about["commands"]) + "\n```\n",
         "## Reconstruction from the fingerprint\n",
         reconstruction_table(judged),
         "Median: over curves of each curve's median; mean and 90th percentile: mean over curves. Days: of each "
-        "detection's time since the first.\n",
+        "detection's time since the first. " + _codes(judged) + "\n",
         "## What a linear probe reads from whole curves\n",
         probe_table(judged, chance, features),
         "95 % bootstrap intervals within classes. The weighted probe counts each class alike.\n",
@@ -157,6 +159,14 @@ def write_report(out: Path, judged: dict, chance: dict, features: list | None, a
         f"AE, VAE, VQ-VAE: {', '.join(compared)} differ in the bottleneck alone. ![early](early.png)\n",
     ]
     return write_atomically(out / "README.md", "\n".join(lines))
+
+
+def _codes(judged: dict[str, dict]) -> str:
+    """How much of its codebooks a VQ-VAE uses."""
+    if "vqvae" not in judged:
+        return ""
+    used = judged["vqvae"]["training"]["test_metrics"]["codes_used"]
+    return f"The test curves use {used:.0f} codes of each of the VQ-VAE's codebooks."
 
 
 def write_figures(

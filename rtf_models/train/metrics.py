@@ -43,9 +43,9 @@ class EpochMeans:
                     self.sums[name] = self.sums.get(name, 0.0) + value * weight
                     self.weights[name] = self.weights.get(name, 0) + weight
         if self.used is not None and indices is not None:
-            indices = indices.detach().cpu().reshape(len(indices), -1)
-            for book, column in enumerate(indices.T):
-                self.used[book, column] = True
+            self.used = self.used.to(indices.device)  # once
+            for book, column in enumerate(indices.detach().reshape(len(indices), -1).T):
+                self.used[book].index_fill_(0, column, True)
 
     def result(self) -> dict[str, float]:
         """name -> mean; codes_used: different codes over all batches (mean over codebooks)."""
