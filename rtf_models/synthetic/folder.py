@@ -150,10 +150,11 @@ def _row(job: Job, sky: Sky, source, transient: Transient, truth: dict) -> dict[
     if transient.companion_shape is not None:
         shape |= {f"companion_{k}": round(v, 5) for k, v in transient.companion_shape.items()}
         shape["companion_ratio"] = round(transient.companion_ratio, 4)
-    values = (job.object_id, job.split, job.population.name, job.population.model, source.label,
-              sky.scheme.fine_name(source.label), sky.scheme.coarse_name(sky.scheme.coarse_id(source.label)), len(source),
-              f"{source.mag.min():.3f}", f"{transient.z:.5f}", f"{transient.peak:.3f}", f"{transient.host_av:.3f}",
-              f"{transient.galactic_av:.3f}", f"{truth['t0']:.4f}", f"{truth['peak_mjd']:.4f}", truth["visits"],
+    fine, coarse = sky.scheme.fine_name(source.label), sky.scheme.coarse_name(sky.scheme.coarse_id(source.label))
+    values = (job.object_id, job.split, job.population.name, job.population.model, source.label, fine, coarse,
+              len(source), f"{source.mag.min():.3f}", f"{transient.z:.5f}", f"{transient.peak:.3f}",
+              f"{transient.host_av:.3f}", f"{transient.galactic_av:.3f}", f"{truth['t0']:.4f}",
+              f"{truth['peak_mjd']:.4f}", truth["visits"],
               json.dumps(shape))  # fmt: skip
     return dict(zip(_COLUMNS, map(str, values), strict=True))
 

@@ -158,8 +158,8 @@ def separability(
     return float(metrics.roc_auc_score(y, score))
 
 
-def compare(real: Sequence[Source], synthetic: Sequence[Source], *, seed: int = 0) -> dict:
-    """Both sets side by side: quantiles, Kolmogorov-Smirnov distances, AUC of a classifier, altogether and by group.
+def compare(real: Sequence[Source], synthetic: Sequence[Source], *, seed: int = 0, by_group: bool = True) -> dict:
+    """Both sets side by side: quantiles, Kolmogorov-Smirnov distances, AUC of a classifier, and by group if asked.
 
     Returns {"quantities": {name: {unit, group, real: [5, 25, 50, 75, 95 %], synthetic: [...], ks}}, "auc",
     "auc_by_group": {group: AUC}, "auc_without": {group: AUC without it}, "real": count, "synthetic": count}.
@@ -178,6 +178,6 @@ def compare(real: Sequence[Source], synthetic: Sequence[Source], *, seed: int = 
     of = {g: [n for n, (group, _) in QUANTITIES.items() if group == g] for g in groups}
     rest = {g: [n for n, (group, _) in QUANTITIES.items() if group != g] for g in groups}
     return {"real": len(a), "synthetic": len(b), "auc": separability(a, b, seed=seed),
-            "auc_by_group": {g: separability(a, b, seed=seed, columns=of[g]) for g in groups},
-            "auc_without": {g: separability(a, b, seed=seed, columns=rest[g]) for g in groups},
+            "auc_by_group": {g: separability(a, b, seed=seed, columns=of[g]) for g in groups if by_group},
+            "auc_without": {g: separability(a, b, seed=seed, columns=rest[g]) for g in groups if by_group},
             "quantities": rows}  # fmt: skip
