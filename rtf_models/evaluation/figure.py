@@ -23,9 +23,14 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 150) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def scatter_classes(axes, points: np.ndarray, labels: np.ndarray, names, *, size: float = 8) -> None:
+def dot_size(n: int) -> float:
+    """Of n points in a map: smaller the more there are."""
+    return float(np.clip(6000 / max(n, 1), 2, 25))
+
+
+def scatter_classes(axes, points: np.ndarray, labels: np.ndarray, names) -> None:
     """Points (N, 2) coloured by label, those without one grey below all, the rarest class on top."""
-    labels = np.asarray(labels)
+    labels, size = np.asarray(labels), dot_size(len(points))
     if (labels < 0).any():
         axes.scatter(*points[labels < 0].T, s=size, lw=0, color=UNKNOWN_COLOUR, label="unknown", rasterized=True)
     present = sorted((k for k in range(len(names)) if (labels == k).any()), key=lambda k: -(labels == k).sum())
@@ -65,7 +70,9 @@ def score_lines(rows: list[dict], level: str = "coarse") -> Figure:
     for ax, score in zip(figure.subplots(1, 3), ("accuracy", "balanced_accuracy", "roc_auc"), strict=True):
         series = {
             "linear probe, all sources": [row[level] for row in rows],
-            "linear probe, at least N detections": [row["at_least"][level] for row in rows],
+            "linear probe, at least N detections": [
+                None if row["detections"] == "all" else row["at_least"][level] for row in rows
+            ],
             "class head": [row["head"] if level == "coarse" else None for row in rows],
         }
         for k, (name, metrics) in enumerate(series.items()):

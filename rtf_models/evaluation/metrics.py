@@ -50,7 +50,7 @@ def classification_metrics(
 
     Balanced accuracy is the mean recall over the classes that occur in `labels`. The AUC is the macro mean of
     one-class-against-the-rest areas over the classes that occur and that the classifier knows (`trained`, ids; default
-    all): `auc_classes` names them. bootstrap: resamples within each class, for `intervals` of the given level.
+    all): `auc_classes` names them. bootstrap: resamples for `intervals` of the given level.
     Raises EvaluationError for arrays that do not fit or labels outside 0..K-1.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
@@ -107,15 +107,18 @@ def _scores(labels, probabilities, judged) -> tuple[float, float, float | None]:
 
 
 def _intervals(labels, probabilities, present, judged, resamples: int, level: float, seed: int) -> dict:
-    """Percentile intervals of a bootstrap within the classes: every resample has every class as often."""
+    """Percentile intervals. Accuracy hangs on how common the classes are, so all sources are drawn alike for it; for
+    the other two every resample has every class as often.
+    """
     random = np.random.default_rng(seed)
+    hits = probabilities.argmax(1) == labels
     members = [np.flatnonzero(labels == k) for k in present]
     rows = np.concatenate([random.choice(part, (resamples, len(part))) for part in members], axis=1)
     edges = np.cumsum([0, *map(len, members)])
     columns = {int(k): slice(a, b) for k, a, b in zip(present, edges[:-1], edges[1:], strict=True)}
-    right = (probabilities.argmax(1) == labels)[rows]  # (resamples, N); the columns of a class are the same in all
+    right = hits[rows]  # (resamples, N); the columns of a class are the same in all
     drawn = {
-        "accuracy": right.mean(1),
+        "accuracy": random.binomial(len(labels), hits.mean(), resamples) / len(labels),
         "balanced_accuracy": np.mean([right[:, part].mean(1) for part in columns.values()], axis=0),
         "roc_auc": None,
     }

@@ -24,7 +24,8 @@ COUNTS = (3, 5, 7, 10, 15, 20, 30, 50, 100)
 EPILOG = """\
 Training and test sources are cut to their first N detections, embedded, and a logistic regression is fitted on the one
 and judged on the other. A source with fewer than N detections counts whole; beside it stand the numbers of those test
-sources only that have N or more. A network with a class head is judged by its head as well.
+sources only that have N or more, among which the classes are in other shares. A network with a class head is judged by
+its head as well.
 
 Light-curve features of a whole curve know the future. A network of the original that takes them gets features of the
 prefix where the data folder has some, else none; --allow-future-features hands over the whole curve's, to repeat old
@@ -104,7 +105,7 @@ def early_markdown(rows: list[dict]) -> str:
             continue
         body = [[str(r["detections"]), str(r["n_test"]), *scores(r[level])] for r in rows]
         parts.append(f"## Linear probe, {level} classes, all test sources\n\n{table(header, body)}")
-        long = [[str(r["detections"]), str(r["at_least"]["n_test"]), *scores(r["at_least"][level])] for r in rows]
+        long = [[str(r["detections"]), str(r["at_least"]["n_test"]), *scores(r["at_least"][level])] for r in rows[:-1]]
         parts.append(f"## Linear probe, {level} classes, test sources with at least N detections\n\n"
                      f"{table(header, long)}")
         if note := missing_classes(rows[-1][level]):

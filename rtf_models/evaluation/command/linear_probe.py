@@ -11,7 +11,8 @@ EPILOG = """\
 Each run folder holds train_embeddings.npz and test_embeddings.npz, of this system or of the original. Fingerprints are
 standardised on training sources; L2-penalised multinomial regression, C = 1. Sources without a label take no part, nor
 do the rows that the original wrote for files it could not read. The AUC is the mean of one class against the rest over
-the classes that the test has; the report names those that it lacks. Intervals (95 %) resample within each class.
+the classes that the test has; the report names those that it lacks. Intervals (95 %) are bootstrap intervals;
+those of balanced accuracy and AUC draw within each class.
 
 --output-dir gets linear_probe_results.json, linear_probe.md and linear_probe.png.
 

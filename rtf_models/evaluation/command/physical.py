@@ -130,7 +130,8 @@ def physical_bars(results: dict[str, dict]):
         ax.hlines(base, at - width / 2, at + width / 2, color="k", lw=1.5)
     ax.set_xticks(range(len(classes)), classes)
     ax.set(ylabel="mean |dmag| [mag]", title="reconstruction; black: median magnitude of the source in the band")
-    ax.legend(fontsize=8)
+    ax.set_ylim(top=1.25 * ax.get_ylim()[1])
+    ax.legend(fontsize=8, ncols=3)
     return figure
 
 

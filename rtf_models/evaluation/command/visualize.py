@@ -129,7 +129,7 @@ def run_figure(run, method: str, embeddings, points):
     import numpy as np
     from matplotlib.figure import Figure
 
-    from ..figure import scatter_classes
+    from ..figure import dot_size, scatter_classes
     from ..probe import labels_of
     from ..projection import TITLES
 
@@ -143,7 +143,8 @@ def run_figure(run, method: str, embeddings, points):
     known = np.isfinite(values)
     if known.any():
         top = np.percentile(values[known], 95)
-        dots = error.scatter(*points[known].T, c=np.minimum(values[known], top), s=8, lw=0, cmap="viridis")
+        dots = error.scatter(*points[known].T, c=np.minimum(values[known], top), s=dot_size(len(points)), lw=0,
+                             cmap="viridis")  # fmt: skip
         figure.colorbar(dots, ax=error, label="clipped at the 95th percentile")
     error.set(xticks=[], yticks=[], title="reconstruction error")
     figure.suptitle(f"{run.name}: {TITLES[method]}")

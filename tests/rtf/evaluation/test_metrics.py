@@ -87,6 +87,13 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.85 < np.mean(inside) < 0.99
 
 
+def test_a_guesser_of_the_commonest_class_has_a_wide_accuracy_and_a_sure_balance():
+    labels = np.repeat([0, 1], [70, 30])
+    found = classification_metrics(labels, np.tile([0.9, 0.1, 0], (100, 1)), NAMES, bootstrap=500)["intervals"]
+    assert found["accuracy"] == pytest.approx([0.61, 0.79], abs=0.025), "binomial: 0.7 +- 1.96 sqrt(0.21 / 100)"
+    assert found["balanced_accuracy"] == [0.5, 0.5] and found["roc_auc"] == [0.5, 0.5]
+
+
 def test_intervals_are_seeded():
     case = random_case(3)
     runs = [classification_metrics(*case, NAMES, bootstrap=50, seed=s)["intervals"] for s in (1, 1, 2)]
