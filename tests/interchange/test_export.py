@@ -181,3 +181,49 @@ def test_a_quantiser_used_twice_is_refused(tmp_path):
 def test_missing_input_is_named(exported):
     with pytest.raises(ExecuteError, match="pool_den"):
         Executor(exported[3]).run({"pool_num": np.zeros((1, 16))})
+
+
+class Tokens(nn.Module):
+    """Quantised tokens split into two heads and joined again, the number of tokens dynamic."""
+
+    def __init__(self):
+        super().__init__()
+        self.q_a = brevitas_quantiser(TensorFormat(8, 4), "a")
+        self.q_b = brevitas_quantiser(TensorFormat(8, 5), "b")
+
+    def forward(self, x, mask):
+        heads = self.q_a(x).unflatten(-1, (2, -1)).transpose(1, 2)
+        return self.q_b((heads * mask[:, None, :, None]).transpose(1, 2).flatten(-2))
+
+
+def test_further_dynamic_axes_and_no_computed_shapes(tmp_path):
+    module = Tokens().eval()
+    path = export_graph(
+        module, [torch.zeros(2, 5, 6), torch.zeros(2, 5)], tmp_path / "tokens.onnx", inputs=["x", "mask"],
+        outputs=["y"], metadata={}, axes={"x": {1: "length"}, "mask": {1: "length"}}, ranges={"length": (1, 40)},
+    )  # fmt: skip
+    model = onnx.load(path)
+    dims = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert dims == ["batch", "length", 6]
+    assert {n.op_type for n in model.graph.node} <= {"Quant", "Reshape", "Transpose", "Mul", "Unsqueeze"}
+    shapes = {n.input[1] for n in model.graph.node if n.op_type == "Reshape"}
+    assert shapes == {"shape_0_0_2_3", "shape_0_0_6"}
+    rng = np.random.default_rng(0)
+    for batch, length in ((1, 1), (3, 5), (2, 40)):
+        feeds = {"x": rng.normal(0, 3, (batch, length, 6)), "mask": rng.integers(0, 2, (batch, length))}
+        expected = module.double()(*(torch.from_numpy(v).double() for v in feeds.values())).numpy()
+        assert np.array_equal(Executor(path).run(feeds)["y"], expected)
+
+
+def test_a_module_that_cannot_be_traced_is_refused(tmp_path):
+    class Choice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = brevitas_quantiser(TensorFormat(8, 4), "q")
+
+        def forward(self, x):
+            return self.q(x) if float(x.sum()) > 0 else -self.q(x)
+
+    with pytest.raises(ExportError, match="choice.onnx: torch.onnx cannot export this module: "):
+        export_graph(Choice(), [torch.zeros(2, 3)], tmp_path / "choice.onnx", inputs=["x"], outputs=["y"], metadata={})
+    assert not (tmp_path / "choice.onnx").exists()

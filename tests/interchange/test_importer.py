@@ -127,6 +127,33 @@ def test_a_small_graph_equals_its_execution(tmp_path):
     assert np.array_equal(run_step(graph, {"x": integers}, {}).outputs["y"], graph["y"].type.from_value(expected))
 
 
+def test_transposed_weights_relu_and_copied_dimensions(tmp_path):
+    """What the exporter makes of a linear on tokens (three axes), a ReLU and a reshape that keeps an axis."""
+    rng = np.random.default_rng(3)
+    w = helper.make_node("Quant", ["w", "w_scale", "w_zero", "w_bits"], ["wq"], "w.quant", domain=QONNX, signed=1,
+                         narrow=0, rounding_mode="ROUND")  # fmt: skip
+    parameters = [
+        numpy_helper.from_array(rng.normal(0, 1, (6, 4)).astype(np.float32), "w"),
+        numpy_helper.from_array(np.float32(2.0) ** -rng.integers(2, 6, (6, 1)).astype(np.float32), "w_scale"),
+        numpy_helper.from_array(np.float32(0), "w_zero"),
+        numpy_helper.from_array(np.float32(6), "w_bits"),
+        numpy_helper.from_array(np.array([0, 0, 2, 3]), "shape"),
+    ]
+    nodes = [
+        w,
+        helper.make_node("Transpose", ["wq"], ["wt"], "Transpose_0", perm=[1, 0]),
+        helper.make_node("MatMul", ["q", "wt"], ["a"], "MatMul_0"),
+        helper.make_node("Relu", ["a"], ["r"], "Relu_0"),
+        helper.make_node("Reshape", ["r", "shape"], ["m"], "Reshape_0"),
+    ]
+    path = graph_of(tmp_path, nodes, parameters=parameters, shape=(5, 4), scale=0.125, signed=0)
+    graph = import_graph(OnnxGraph(path), {"x": FixedType(True, 8, 2)})
+    integers = rng.integers(-128, 128, (30, 5, 4))
+    expected = graph["y"].type.from_value(Executor(path).run({"x": integers / 4})["y"])
+    assert graph["y"].shape == (5, 2, 3) and (expected == 0).any() and (expected > 0).any()
+    assert np.array_equal(run_step(graph, {"x": integers}, {}).outputs["y"], expected)
+
+
 def test_an_unsupported_operation_is_named(tmp_path):
     path = graph_of(tmp_path, [helper.make_node("CumSum", ["q", "axis"], ["m"], "CumSum_7")],
                     parameters=[numpy_helper.from_array(np.array(1), "axis")])  # fmt: skip

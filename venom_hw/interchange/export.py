@@ -27,6 +27,7 @@ from torch import nn
 from venom_hw.atomic import write_atomically
 
 from .quant_nodes import KEPT_METADATA, quant_name, quant_nodes
+from .reshapes import settle_reshapes
 
 OPSET = 18
 
@@ -97,6 +98,7 @@ def export_graph(
         model = onnx.load(scratch)
     restore_parameters(model, parameters, path.name)
     clean(model)
+    settle_reshapes(model)
     name_tensors(model)
     expected, found = count_quantisers(module), len(quant_nodes(model))
     if expected != found:

@@ -7,8 +7,8 @@ datapath's exact operations. An operation that is not in the table below is refu
 ONNX                                 datapath
 ==================================== ==========================================================================
 Quant                                requantise, table, or a quantised parameter
-Gemm (transB=1), MatMul by constant  constmatmul, add; MatMul of two variables: matmul
-Add, Sub, Mul, Max, Pow 2            add, sub, mul, maximum; Add of a state to its own next value: accumulate
+Gemm (transB=1), MatMul by constant  constmatmul, add (the constant may pass a Transpose); of two variables: matmul
+Add, Sub, Mul, Max, Relu, Pow 2      add, sub, mul, maximum; Add of a state to its own next value: accumulate
 ReduceSum, ReduceMean (of 2**k)      reduce, and a multiplication by 2**-k
 Unsqueeze, Squeeze, Reshape, Flatten reshape
 Slice, Split, Concat                 slice, concat

@@ -81,6 +81,9 @@ def gemm(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
 def matmul(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
     if im.file.constant(node.input[1]) is not None:
         return product(im, node, node.input[0], node.input[1], False)
+    source = im.file.producer.get(node.input[1])
+    if source is not None and source.op_type == "Transpose" and im.file.constant(source.input[0]) is not None:
+        return product(im, node, node.input[0], source.input[0], True)
     return im.builder.matmul(im.lower(node.input[0]), im.lower(node.input[1]), name=im.name("matmul"))
 
 
@@ -122,6 +125,12 @@ def sub(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
 def maximum(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
     a, b = node.input
     return im.builder.maximum(im.lower(a), im.lower(b), name=im.name("maximum"))
+
+
+@lowers("Relu")
+def relu(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
+    zero = im.builder.constant(0, FixedType(False, 1, 0), name=im.name("zero"))
+    return im.builder.maximum(im.lower(node.input[0]), zero, name=im.name("positive"))
 
 
 @lowers("Mul")
@@ -200,8 +209,12 @@ def squeeze(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
 
 @lowers("Reshape")
 def reshape(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
-    shape = [int(s) for s in im.file.parameters[node.input[1]]][1:]
-    size = int(np.prod(im.shape(im.lower(node.input[0]))))
+    given = im.file.parameters.get(node.input[1])
+    if given is None:
+        raise im.file.refuse(node, "has a shape that is computed; a constant one is supported")
+    before = im.shape(im.lower(node.input[0]))
+    shape = [before[k] if s == 0 else int(s) for k, s in enumerate(given[1:])]  # 0 copies
+    size = int(np.prod(before))
     known = int(np.prod([s for s in shape if s > 0]))
     return _reshaped(im, node, [size // known if s == -1 else s for s in shape])
 
