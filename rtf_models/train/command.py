@@ -24,7 +24,7 @@ examples:
       --cls-weight 0.5 --class-weights sqrt --early-stopping 30
   python -m rtf_models train --output-dir runs --data-dir data/bts --mode ae --latent-dims 64 --random-truncate --resume
 
-A recipe that works on a CPU with some thousand curves: --epochs 80 --batch-size 64 --lr 1e-3 --warmup 3 \\
+A recipe that works on a CPU with some thousand curves: --epochs 60 --batch-size 32 --lr 1e-3 --warmup 3 \\
   --dropout 0.1 --attention-dropout 0
 """
 

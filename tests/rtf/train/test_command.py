@@ -1,5 +1,6 @@
 """The command line of training: the original's flags and defaults, errors, a run from end to end."""
 
+import numpy as np
 import pytest
 
 from rtf_models.checkpoint import load_checkpoint
@@ -87,3 +88,57 @@ def test_device_that_is_not_there(tmp_path, toy_folder, capsys):
     ]
     assert main([*flags, "--latent-dims", "4"]) == 2
     assert "cuda" in capsys.readouterr().err
+
+
+COLUMNS = ["dt", "dt_prev", "band_id", "logflux", "logflux_err", "band_g", "band_r", "band_i", "g_r", "g_r_err", "r_i",
+           "r_i_err", "has_g_r", "has_r_i", "label"]  # fmt: skip
+
+
+def test_photo_events_of_the_original(tmp_path, toy_sources, capsys):
+    """Its photometry folders train with no other flag; what they do not hold is refused."""
+    for k, source in enumerate(toy_sources):
+        data = np.zeros((len(source), 15), np.float32)
+        data[:, 0] = source.time - source.time[0]
+        data[:, 1] = np.diff(source.time, prepend=source.time[0])
+        data[:, 2], data[:, 14] = source.band, source.label
+        data[:, 3], data[:, 4] = -0.4 * (source.mag - 23.9), 0.4 * source.mag_err
+        data[np.arange(len(source)), 5 + source.band] = 1
+        folder = tmp_path / "photo" / ("train" if k < 24 else "val" if k < 32 else "test")
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            folder / f"{source.object_id}.npz",
+            data=data,
+            columns=np.array(COLUMNS),
+            label=np.int64(source.label),
+        )
+    command = [
+        "--data-dir",
+        str(tmp_path / "photo"),
+        "--output-dir",
+        str(tmp_path / "runs"),
+        "--quiet",
+        "--threads",
+        "1",
+    ]
+    command += [
+        "--mode",
+        "ae",
+        "--latent-dims",
+        "4",
+        "--epochs",
+        "1",
+        "--cls-weight",
+        "1",
+        "--num-classes",
+        "5",
+        *SMALL,
+    ]
+    assert main(command) == 0, capsys.readouterr().err
+    checkpoint = load_checkpoint(tmp_path / "runs" / "ae_dim4_cls1.0")
+    assert checkpoint.scheme.name == "applecider" and checkpoint.model.num_classes == 5
+    mag = np.concatenate([s.mag for s in toy_sources[:24]])
+    decoded = checkpoint.inputs.to_physical(np.zeros((1, 4)))["mag"]  # the mean of the channel
+    assert decoded == pytest.approx(mag.mean(), abs=0.1)
+    capsys.readouterr()
+    for flag in ("--use-metadata", "--use-images", "--use-gp"):
+        assert main([*command, flag]) == 2 and flag in capsys.readouterr().err
