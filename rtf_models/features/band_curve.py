@@ -11,7 +11,7 @@ from . import gaussian_process
 from .gaussian_process import GaussianProcess
 from .photometry import BandPhotometry
 
-LEAST_EPOCHS = 3
+LEAST_EPOCHS = 2
 GRID_POINTS = 50
 AMPLITUDES = (0.1, 0.3)  # prior variances, of flux divided by its peak
 DIVISORS = (6.0, 12.0, 24.0)  # of the duration: the length scales
@@ -110,7 +110,7 @@ class BandCurve:
 
 
 def fit_band_curve(band: BandPhotometry, criterion: str = "evidence") -> BandCurve | None:
-    """The smooth curve of a band; None with fewer than three different times.
+    """The smooth curve of a band; None with fewer than two different times.
 
     Length scales: duration / 6, 12, 24, none shorter than max(2 * median gap, 0.1 day). The original chooses by the
     smallest training RMS ("train_rms"), which is nearly always the wiggliest curve of the grid: twice the inflections

@@ -121,3 +121,10 @@ def test_long_light_curves(count):
     found = features(raw(time, rng.integers(0, 2, count), mag, np.full(count, 0.05)))
     assert found["np_t0"] == pytest.approx(30, abs=4)
     assert found["gp2d_train_rms"] < 0.2
+
+
+def test_two_detections_say_how_fast_it_changes():
+    found = features(raw([0.0, 3.0], [1, 1], [18.0, 17.7], [0.03, 0.03]))
+    assert found["np_rise_rate"] == pytest.approx(-0.1, abs=0.02)
+    assert found["np_gp_dfdt_max"] > 0 and found["np_rise_time"] == pytest.approx(3.0, abs=0.3)
+    assert np.isnan(found["np_decay_efold"]) and np.isnan(found["param_chi2_bazin"])
