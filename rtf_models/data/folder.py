@@ -47,8 +47,8 @@ class SourceFolder(Sequence):
     """The sources of npz files, in the order of the file names.
 
     All files are read once when it is made, so what is broken is known then. Photometry, metadata and features stay in
-    memory up to `cache_bytes`; beyond that they are read again when asked for. Stamps are always read when asked for, and a damaged one is a
-    DataError then.
+    memory up to `cache_bytes`; beyond that they are read again when asked for. Stamps are always read when
+    asked for, and a damaged one is a DataError then.
 
     Attributes:
         folder, kind ("compact" | "photo_events"), scheme, broken: list of Broken.
