@@ -309,3 +309,25 @@ def test_the_same_reason_is_said_once():
     reasons = {f"o{k}": f"object o{k}, field 'x': bad; expected good" for k in range(5)} | {"p": "no alert packets"}
     assert reason_lines(reasons) == ["left out o0, o1, o2 and 2 more: bad; expected good",
                                      "left out p: no alert packets"]
+
+
+def test_stamps_straight_from_packets(ztf_folder, tmp_path):
+    """Read again from the files when asked for: each detection gets its own packet's stamps."""
+    pytest.importorskip("fastavro")
+    pytest.importorskip("pyarrow")
+    from rtf_models.data.alert_folder import AlertObject, index_alerts
+
+    files, broken = index_alerts(ztf_folder)
+    assert len(files) == 136 and not broken
+    chosen = ["ZTF25aatmfzy", "ZTF20aawkwsc", "ZTF20aafcnby"]
+    (tmp_path / "splits.csv").write_text("obj_id,split\n" + "".join(f"{x},val\n" for x in chosen))
+    found = open_alerts(ztf_folder, tmp_path / "splits.csv", None, "val", images=True, keep_negative=True)
+    assert sorted(found.object_ids) == sorted(chosen)
+    compared = []
+    for source in found:
+        kept = AlertObject(source.object_id, files[source.object_id], keep_negative=True)().source
+        np.testing.assert_array_equal(source.has_image, kept.has_image)
+        for k in np.flatnonzero(source.has_image):
+            np.testing.assert_array_equal(source.images(int(k)), kept.images(int(k)))
+            compared.append(kept.images(int(k)).sum())
+    assert len(compared) == len(set(compared)) == 7  # three, three and one alert, all different
