@@ -25,6 +25,7 @@ from .network import QuantEncoder
 from .shape import EncoderShape
 
 QUANTISED_FORMAT = "rtf/quantised/1"
+FILE_NAME = "quantised.safetensors"  # not model.safetensors: that is a float checkpoint's
 FIELDS = ("name", "mode", "shape", "formats", "recipe", "inputs", "classes")
 
 

@@ -74,16 +74,16 @@ def main(argv: list[str] | None = None) -> int:
     from .calibrate import RECIPES
     from .run import Data, quantise_model
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-
     def bar(what: str):  # noqa: ANN202
         return lambda steps: tqdm(steps, desc=what, leave=False)
 
     try:
-        for flag, values in (("--limit", [options.limit or 1]), ("--detection-counts", options.detection_counts)):
-            if any(v < 1 for v in values):
+        numbers = {"--limit": [options.limit], "--threads": [options.threads]}
+        for flag, values in {**numbers, "--detection-counts": options.detection_counts}.items():
+            if any(v is not None and v < 1 for v in values):
                 raise ValueError(f"{flag} {min(values)}: expected 1 or more")
+        if options.threads:
+            torch.set_num_threads(options.threads)
         recipe = load_recipe(options.recipe, options.overrides, RECIPES)
         checkpoint = load_checkpoint(options.checkpoint)
         train, test = (open_split(options.data_dir, split, progress=not options.quiet) for split in ("train", "test"))

@@ -24,7 +24,7 @@ from venom_hw.quantize.run import sha256, versions
 from venom_hw.quantize.verify import VerifyError
 
 from .calibrate import calibrate, calibration_curves
-from .checkpoint import QuantisedCheckpoint, save_quantised
+from .checkpoint import FILE_NAME, QuantisedCheckpoint, save_quantised
 from .evaluate import FLOAT, PTQ, QAT, fidelity, float_embeddings, probe_scores, quantised_embeddings
 from .files import write_qonnx
 from .fold import encoder_shape, fold_weights
@@ -78,7 +78,7 @@ def quantise_model(
     say: Callable[[str], None] = print,
     bar: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
-    """Run everything; writes model.safetensors, encoder.onnx, report.json, report.txt and report.png into ``out``.
+    """Run everything; writes quantised.safetensors, encoder.onnx, report.json, report.txt and report.png into ``out``.
 
     ``counts``: the fingerprints of so many first detections are judged (None: of whole light curves).  Returns the
     report.  Raises EncoderError for a model that cannot be quantised, VerifyError when the file differs from the
@@ -124,7 +124,7 @@ def quantise_model(
         "seed": recipe.training["seed"],
         "steps": len(losses),
     }
-    paths = [save_quantised(out / "model.safetensors", quantised)]
+    paths = [save_quantised(out / FILE_NAME, quantised)]
     paths.append(write_qonnx(network, formats, out / "encoder.onnx", model=name))
     run.lap("export")
     held_out = [checkpoint.inputs.prepare(source) for source in data.test]
