@@ -126,6 +126,17 @@ def test_cooling_blackbody():
     assert found["gp2d_cooling_rate"] == pytest.approx(-0.006, abs=2e-3)
 
 
+@pytest.mark.parametrize("bands", [(0, 2), (1, 2), (0, 1, 2)])
+def test_temperature_from_any_bands(bands):
+    light = SUPERNOVA / SUPERNOVA.max()
+    log_t = 3.95 - 0.004 * DAYS
+    found = features(of_flux({b: light * 10 ** (-0.4 * magnitudes(log_t)[:, b]) for b in bands}))
+    assert found["thermal_n_bands_used"] == len(bands)
+    assert found["thermal_cooling_rate"] == pytest.approx(-0.004, abs=8e-4)
+    assert found["thermal_log_temp_peak"] == pytest.approx(3.95 - 0.004 * 24, abs=0.04)
+    assert found["thermal_chi2"] < 1.5
+
+
 def test_slopes_of_blackbody_magnitudes():
     log_t, h = np.linspace(3.3, 4.8, 16), 1e-5
     numeric = (magnitudes(log_t + h) - magnitudes(log_t - h)) / (2 * h)
@@ -190,7 +201,7 @@ def test_a_gaussian_bump_has_its_calculus():
         "t0": (middle, 1.0), "rise_time": (middle, 1.0), "peak_mag": (17.0, 0.01),
         "rise_halfmax": (s * np.sqrt(2 * np.log(2)), 1.0), "decay_halfmax": (s * np.sqrt(2 * np.log(2)), 1.0),
         "rise_efold": (s * np.sqrt(2), 1.0), "decay_efold": (s * np.sqrt(2), 1.0),
-        "dm15": (mag(middle + 15) - 17, 0.07), "mag_at_30d": (mag(middle + 30), 0.12),
+        "fwhm": (2 * s * np.sqrt(2 * np.log(2)), 0.1), "dm15": (mag(middle + 15) - 17, 0.07), "mag_at_30d": (mag(middle + 30), 0.12),
         "near_peak_rise_rate": (-(mag(middle - 10) - 17) / 10, 0.01),
         "near_peak_decay_rate": ((mag(middle + 10) - 17) / 10, 0.01),
         "gp_dfdt_max": (np.exp(-0.5) / s, 0.002), "gp_dfdt_min": (-np.exp(-0.5) / s, 0.002),
