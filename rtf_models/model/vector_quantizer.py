@@ -44,13 +44,14 @@ class VectorQuantizer(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z (N, D) -> z_q (N, D) with the gradient of z (straight through), loss (scalar), indices (N,) int64."""
-        exact = z.detach().float()
-        if self.training and self._fresh:
-            self._start_from(exact)
-        indices = nearest_code(exact, self.codebook.weight.detach())
-        codes = self.codebook.weight.detach()[indices].to(z.dtype)
-        if self.training:
-            self._follow(exact, indices)
+        with torch.autocast(z.device.type, enabled=False):  # half a precision would choose other codes
+            exact = z.detach().float()
+            if self.training and self._fresh:
+                self._start_from(exact)
+            indices = nearest_code(exact, self.codebook.weight.detach())
+            codes = self.codebook.weight.detach()[indices].to(z.dtype)
+            if self.training:
+                self._follow(exact, indices)
         loss = self.commitment_cost * F.mse_loss(z, codes)
         return z + (codes - z).detach(), loss, indices
 

@@ -117,6 +117,20 @@ def test_untrained_state_still_starts_from_data():
     assert (quantizer.codebook.weight > 90).all()
 
 
+def test_mixed_precision_chooses_and_follows_the_same():
+    """Codes 1e-3 apart around 10 are one number in bfloat16."""
+    found = []
+    for mixed in (False, True):
+        torch.manual_seed(0)
+        quantizer = VectorQuantizer(16, 2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            for _ in range(3):
+                indices = quantizer(10 + 1e-3 * torch.randn(256, 2))[2]
+        found.append((indices, quantizer.state_dict()))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1]["codebook.weight"], found[1][1]["codebook.weight"])
+
+
 def test_one_codebook_keeps_the_keys():
     assert "vq.codebook.weight" in LightCurveCompressor("vqvae").state_dict()
     several = LightCurveCompressor("vqvae", n_codebooks=3, num_codes=16)
