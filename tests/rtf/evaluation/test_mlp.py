@@ -21,7 +21,7 @@ def rings(rng, embeddings, n=150):
     return embeddings(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), labels)
 
 
-def test_a_network_finds_what_a_plane_cannot(embeddings):
+def test_a_network_finds_what_a_plane_cannot(embeddings, replace):
     rng = np.random.default_rng(0)
     train, test = rings(rng, embeddings), rings(rng, embeddings)
     assert linear_probe(train, test, APPLECIDER)["coarse"]["accuracy"] < 0.65
@@ -29,6 +29,10 @@ def test_a_network_finds_what_a_plane_cannot(embeddings):
     found = mlp_probe(train, test, APPLECIDER, decoders=decoders)["coarse"]
     assert found["best"] == "mlp2"
     assert found["decoders"]["mlp2"]["test"]["accuracy"] > 0.95 > 0.7 > found["decoders"]["linear"]["test"]["accuracy"]
+    swapped = replace(test, labels_fine=8 - test.labels_fine, labels_coarse=3 - test.labels_coarse)
+    upside_down = mlp_probe(train, swapped, APPLECIDER, decoders=decoders)["coarse"]
+    scores = {name: r["test"]["accuracy"] for name, r in upside_down["decoders"].items()}
+    assert upside_down["best"] == "mlp2" and scores["mlp2"] < 0.05 < scores["linear"], "validation chooses (bug 20)"
 
 
 def test_the_sizes_are_those_of_the_original():
