@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_rtf_stream [--checkpoint NAME] [--alerts N] [--profile]
 
-Real ZTF packets (Avro, with their cutouts) come again and again under new names and candids, one to a file as the survey
-sends them; they go through the whole of `python -m rtf_models encode`: reading, decoding, light curve, history, network,
-parts, journal.
+Real ZTF packets (Avro, with their cutouts) come again and again under new names and candids, one to a file as the
+survey sends them; they go through the whole of `python -m rtf_models encode`: reading, decoding, light curve, history,
+network, parts, journal.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Speed:
         size_in, size_out = self.bytes_in / self.alerts, self.bytes_out / max(self.fingerprints, 1)
         return (f"{name}: {rate:,.0f} alerts/s on a core ({rate / LSST_RATE:.1f} times LSST's {LSST_RATE:.0f}/s); "
                 f"in {size_in:,.0f} bytes an alert, out {size_out:,.0f} a fingerprint ({size_in / size_out:,.0f} times "
-                f"smaller; {LSST_RATE * size_in / 1e6:.1f} MB/s against {LSST_RATE * size_out / 1e3:.0f} kB/s at LSST's "
-                "rate)")
+                f"smaller; {LSST_RATE * size_in / 1e6:.1f} MB/s against {LSST_RATE * size_out / 1e3:.0f} kB/s at "
+                "LSST's rate)")
 
 
 def alerts_folder() -> Path | None:
@@ -115,7 +115,7 @@ def measure(checkpoint: Checkpoint, alerts: Path, count: int, size: int, out: Pa
     options = EncodeOptions(int8=int8, batch=batch, max_wait=float("inf"))
     cpu, wall = time.process_time(), time.perf_counter()
     with Journal(out, {"model": encoder.model_hash}) as journal:
-        pipeline = Pipeline(FileStream([str(alerts)]), encoder, journal, options)
+        pipeline = Pipeline(FileStream([str(alerts)], images=encoder.images), encoder, journal, options)
         pipeline.run()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     written = sum((out / name).stat().st_size for name in pipeline.parts)

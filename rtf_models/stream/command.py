@@ -105,7 +105,7 @@ def check(args: argparse.Namespace) -> None:
         raise RtfError("--calibration and --no-anomaly: expected one of them")
 
 
-def open_stream(args: argparse.Namespace, client=None):
+def open_stream(args: argparse.Namespace, images: bool, client=None):
     """The stream of --input, and whether it is a live one. Raises StreamError."""
     from .errors import StreamError
     from .file_stream import FileStream
@@ -117,8 +117,8 @@ def open_stream(args: argparse.Namespace, client=None):
         settings = read_settings(args.kafka_settings) if args.kafka_settings else {}
         address = KafkaAddress.parse(args.input[0])
         return KafkaStream(address, begin=args.begin, partitions=args.partitions, skip_lost=args.skip_lost,
-                           settings=settings, client=client), True
-    return FileStream(args.input, watch=args.watch, settle=args.settle), args.watch
+                           settings=settings, images=images, client=client), True
+    return FileStream(args.input, watch=args.watch, settle=args.settle, images=images), args.watch
 
 
 def options_of(args: argparse.Namespace, live: bool):
@@ -176,7 +176,7 @@ def work(args: argparse.Namespace) -> int:
                                 device=args.device)
     contract = {"model": encoder.model_hash, "format": args.format, "int8": args.int8, "dim": encoder.dim,
                 "images": encoder.images, "features": encoder.features, "anomaly": _digest(scorer)}
-    stream, live = open_stream(args)
+    stream, live = open_stream(args, encoder.images)
     try:
         with Journal(args.output_dir, contract) as journal, Stop() as stop:
             went_on = journal.last

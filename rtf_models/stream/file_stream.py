@@ -15,6 +15,7 @@ from ..errors import MissingPackage, require
 from .arrival import Arrival, EndOfStream
 from .avro_packets import BrokenRecord, PacketReader
 from .errors import StreamError
+from .packets import FIELDS
 
 PARQUET_ROWS = 64  # decoded at a time; an alert with its stamps is 70 kB
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
@@ -37,12 +38,14 @@ class FileStream:
         watch: do not end: look again for new files every `poll` seconds. A file is taken once its size and time of
             change have stayed the same for `settle` seconds; names that begin with a dot or end in .tmp, .part,
             .partial are writers' business.
+        images: hand over the cutouts.
 
     A file that was taken to its end and has grown since is gone on with. One that has shrunk is another file of the
     same name, and read from its beginning.
     """
 
-    def __init__(self, inputs: Sequence[str], *, watch: bool = False, poll: float = 1.0, settle: float = 1.0):
+    def __init__(self, inputs: Sequence[str], *, watch: bool = False, poll: float = 1.0, settle: float = 1.0,
+                 images: bool = True):
         self.inputs, self.watch, self.poll, self.settle = list(inputs), watch, poll, settle
         self._progress: dict[str, Progress] = {}
         self._changed: set[str] = set()
@@ -52,7 +55,8 @@ class FileStream:
         self._current = ""
         self._size = 0
         self._next_look = 0.0
-        self._reader = PacketReader()
+        self._fields = (*FIELDS, *CUTOUTS) if images else FIELDS
+        self._reader = PacketReader(self._fields)
         if not watch and not any(True for _ in self._files()):
             raise StreamError(f"{', '.join(self.inputs)}: no alerts there; expected Avro or Parquet files, folders of "
                               "them, patterns like 'night/*.avro', or --watch for files to come")
@@ -144,7 +148,7 @@ class FileStream:
     def _read(self, path: str, skip: int) -> Iterator[dict | BrokenRecord]:
         try:
             if path.endswith(".parquet"):
-                yield from _parquet_packets(path, skip)
+                yield from _parquet_packets(path, skip, self._fields)
             else:
                 with open(path, "rb") as file:
                     yield from self._reader.packets(file, skip)
@@ -230,12 +234,11 @@ def _unfinished(path: Path) -> bool:
     return path.name.startswith(".") or path.name.endswith(UNFINISHED)
 
 
-def _parquet_packets(path: str, skip: int) -> Iterator[dict]:
+def _parquet_packets(path: str, skip: int, fields: Sequence[str]) -> Iterator[dict]:
     """Rows of a table as packets, a few at a time; those skipped are not decoded, and a bad row is only itself."""
     pq = require("pyarrow.parquet", "rtf")
-    wanted = ("objectId", "candid", "candidate", "prv_candidates", *CUTOUTS)
     with pq.ParquetFile(path) as table:
-        columns = [name for name in wanted if name in table.schema_arrow.names]
+        columns = [name for name in fields if name in table.schema_arrow.names]
         for batch in table.iter_batches(PARQUET_ROWS, columns=columns):
             if batch.num_rows <= skip:
                 skip -= batch.num_rows

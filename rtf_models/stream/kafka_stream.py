@@ -12,16 +12,18 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ..data.stamp import CUTOUTS
 from ..errors import require
 from .arrival import Arrival
 from .avro_packets import BrokenRecord, PacketReader
 from .errors import StreamError
+from .packets import FIELDS
 
 SCHEME = "kafka"
 FETCH = 64  # messages asked for at a time: 64 alerts of 70 kB
@@ -81,11 +83,13 @@ class KafkaStream:
         skip_lost: go on where the broker has already deleted alerts that the journal has not seen; else that is an
             error. They are in the dead letters.
         settings: further client settings; group.id default "rtf-encode".
+        images: hand over the cutouts.
         client: the confluent_kafka module, or something with its interface.
     """
 
     def __init__(self, address: KafkaAddress, *, begin: str = "earliest", partitions: Sequence[int] | None = None,
-                 skip_lost: bool = False, settings: Mapping[str, str] | None = None, client: ModuleType | None = None):
+                 skip_lost: bool = False, settings: Mapping[str, str] | None = None, images: bool = True,
+                 client: ModuleType | None = None):
         if begin not in FROM:
             raise StreamError(f"begin '{begin}': expected one of {', '.join(FROM)}")
         self.address, self.begin, self.skip_lost = address, begin, skip_lost
@@ -97,13 +101,13 @@ class KafkaStream:
             self._consumer = self._client.Consumer({**own, **address.settings, **(settings or {}), **fixed})
         except self._client.KafkaException as error:
             raise StreamError(f"{address.servers}: Kafka client cannot be set up ({error})") from error
-        self._reader = PacketReader()
+        self._reader = PacketReader((*FIELDS, *CUTOUTS) if images else FIELDS)
         # (topic, partition) -> [offset of the next message, records already taken of it]
         self._next: dict[tuple[str, int], list[int]] = {}
         self._assigned: set[tuple[str, int]] = set()
         self._messages: deque = deque()
         self._news: deque[Arrival] = deque()
-        self._records: Iterator[dict | BrokenRecord] | None = None
+        self._records: deque[dict | BrokenRecord] = deque()  # of the message that is open
         self._key: tuple[str, int] = ("", -1)
         self._asked: dict[tuple[str, int], int] = {}
         self._looked = float("-inf")
@@ -145,12 +149,9 @@ class KafkaStream:
         while True:
             if self._news:
                 return self._news.popleft()
-            if self._records is not None:
-                for record in self._records:
-                    return self._arrival(record)
-                self._records = None
-                self._next[self._key] = [self._next[self._key][0] + 1, 0]
-            elif self._messages:
+            if self._records:
+                return self._arrival(self._records.popleft())
+            if self._messages:
                 self._open(self._messages.popleft())
             else:
                 self._look_for_partitions()
@@ -172,19 +173,21 @@ class KafkaStream:
             return  # before what is committed: the client may repeat itself after an error
         if message.offset() > at[0]:  # holes are normal: transaction markers, compaction
             at[:] = [message.offset(), 0]
-        self._records = self._reader.packets(io.BytesIO(message.value() or b""), at[1])
+        self._records.extend(self._reader.packets(io.BytesIO(message.value() or b""), at[1]))
+        self._close_message()
 
     def _arrival(self, record: dict | BrokenRecord) -> Arrival:
         at = self._next[self._key]
         where = {"topic": self._key[0], "partition": self._key[1], "offset": at[0]}
-        if not isinstance(record, BrokenRecord):
-            at[1] += 1
-            return Arrival(where, record)
-        at[1] += record.count
-        if record.last:
-            self._records = None
-            self._next[self._key] = [at[0] + 1, 0]
-        return Arrival(where, None, record.reason, max(record.count, 1))
+        broken = isinstance(record, BrokenRecord)
+        at[1] += record.count if broken else 1
+        self._close_message()
+        return Arrival(where, None, record.reason, max(record.count, 1)) if broken else Arrival(where, record)
+
+    def _close_message(self) -> None:
+        """The message behind its last record is the next one's beginning."""
+        if not self._records:
+            self._next[self._key] = [self._next[self._key][0] + 1, 0]
 
     # partitions
 

@@ -11,6 +11,8 @@ from ..data.alerts import packet_detections
 from ..data.stamp import NoStamp, packet_stamps
 from .detections import moment, row_type
 
+FIELDS = ("objectId", "candid", "candidate", "prv_candidates")
+
 
 class BrokenPacket(ValueError):
     """An alert that cannot be encoded; the message says why."""
@@ -20,13 +22,14 @@ class BrokenPacket(ValueError):
 class Alert:
     """One alert: object_id, candid, jd (days) of its own exposure; rows (L,) of `row_type`, sorted by time, each
     exposure once, none later than the alert: its own detection and those of its `prv_candidates`. Negative differences
-    and upper limits are not among them, so L may be 0.
+    and upper limits are not among them, so L may be 0. own: its own detection is among them, as the last one.
     """
 
     object_id: str
     candid: int
     jd: float
     rows: np.ndarray
+    own: bool
 
 
 def alert_of(packet: Mapping, *, metadata: bool) -> Alert:
@@ -47,7 +50,7 @@ def alert_of(packet: Mapping, *, metadata: bool) -> Alert:
     rows = np.zeros(len(chosen), row_type(metadata))
     for name in rows.dtype.names:
         rows[name] = getattr(found, name)[chosen]
-    return Alert(object_id, candid, jd, rows)
+    return Alert(object_id, candid, jd, rows, bool((found.packet[chosen] >= 0).any()))
 
 
 def stamp_of(packet: Mapping) -> np.ndarray | None:

@@ -151,7 +151,7 @@ class Pipeline:
             self.totals["no_detection"] += 1
             return
         try:
-            image = stamp_of(arrival.packet) if self.encoder.images and rows["jd"][-1] == alert.jd else None
+            image = stamp_of(arrival.packet) if self.encoder.images and alert.own else None
             item = self.encoder.prepare(source_of(alert.object_id, rows, image))
         except MissingPackage:
             raise
