@@ -1,9 +1,10 @@
 """The networks: LightCurveCompressor and what it is made of. Imports torch; knows nothing of files or data folders."""
 
-from .compressor import LightCurveCompressor, evaluating
+from .compressor import LightCurveCompressor
 from .convnext import ConvNeXt
 from .encoder import SelfAttention, TransformerLayer, TransformerStack
 from .errors import ModelError
+from .evaluating import evaluating
 from .image_tower import ImageTower
 from .losses import classification, kl_divergence, reconstruction_terms
 from .parameter_groups import parameter_groups

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import check_arguments
 from .encoder import TransformerStack
 from .errors import ModelError
-from .image_tower import BACKBONES, ImageTower
+from .evaluating import evaluating
+from .image_tower import ImageTower
 from .losses import CONTINUOUS, N_CONTINUOUS, classification, kl_divergence, reconstruction_terms
 from .positions import position_codes
 from .time2vec import Time2Vec
 from .vector_quantizer import ResidualVectorQuantizer, VectorQuantizer
 
-MODES = ("ae", "vae", "vqvae")
-KL_REDUCTIONS = ("sum", "mean")
 N_BANDS = 3
 N_FEATURES = 114  # GP feature values; columns after these say which are missing
 FLOAT_BYTES = 4
@@ -91,7 +89,7 @@ class LightCurveCompressor(nn.Module):
         super().__init__()
         arguments = dict(locals())
         self._config = {name: arguments[name] for name in CONFIG_NAMES}
-        _check(self._config)
+        check_arguments(self._config)
         self.mode, self.latent_dim, self.in_channels, self.d_model = mode, latent_dim, in_channels, d_model
         self.max_len, self.num_classes, self.gp_dim, self.use_images = max_len, num_classes, gp_dim, use_images
         self.free_bits, self.kl_reduction = free_bits, kl_reduction
@@ -316,19 +314,6 @@ class LightCurveCompressor(nn.Module):
 CONFIG_NAMES = tuple(name for name in inspect.signature(LightCurveCompressor.__init__).parameters if name != "self")
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module and all in it in evaluation mode; afterwards each as it was."""
-    training = [part for part in module.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
 def _no_padding(pad_mask: Tensor | None) -> bool:
     """Whether there is surely none. Not looked at on a device other than the CPU, where looking means waiting."""
     return pad_mask is None or (pad_mask.device.type == "cpu" and not bool(pad_mask.any()))
@@ -345,20 +330,3 @@ def _rows(tower: nn.Module, inputs: Tensor, there: Tensor | None, like: Tensor) 
     out = torch.zeros_like(like)
     index = there.nonzero().squeeze(1)
     return out if len(index) == 0 else out.index_copy(0, index, tower(inputs[index]).to(out.dtype))
-
-
-def _check(config: dict) -> None:
-    for name, choices in (("mode", MODES), ("image_backbone", BACKBONES), ("kl_reduction", KL_REDUCTIONS)):
-        if config[name] not in choices:
-            raise ModelError(f"{name} is {config[name]!r}, expected one of {', '.join(choices)}")
-    least = {"latent_dim": 1, "in_channels": 7, "d_model": 2, "n_heads": 1, "n_encoder_layers": 1, "d_ff": 1,
-             "n_decoder_layers": 1, "max_len": 1, "num_codes": 1, "n_codebooks": 1, "gp_dim": 0,
-             "num_classes": 0}  # fmt: skip
-    for name, low in least.items():
-        value = config[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ModelError(f"{name} is {value!r}, expected a whole number, {low} or more")
-    if config["d_model"] % config["n_heads"]:
-        raise ModelError(f"d_model is {config['d_model']}, expected a multiple of n_heads = {config['n_heads']}")
-    if not 0 <= config["dropout"] < 1:
-        raise ModelError(f"dropout is {config['dropout']!r}, expected at least 0 and less than 1")

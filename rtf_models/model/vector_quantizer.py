@@ -53,7 +53,7 @@ class VectorQuantizer(nn.Module):
             if self.training:
                 self._follow(exact, indices)
         loss = self.commitment_cost * F.mse_loss(z, codes)
-        return z + (codes - z).detach(), loss, indices
+        return codes + (z - z.detach()), loss, indices  # exactly the codes, with the gradient of z
 
     @torch.no_grad()
     def _start_from(self, z: Tensor) -> None:
@@ -134,4 +134,4 @@ class ResidualVectorQuantizer(nn.Module):
             left, total = left - codes, total + codes
             losses.append(loss)
             indices.append(index)
-        return z + (total - z).detach(), torch.stack(losses).sum(), torch.stack(indices, dim=1)
+        return total + (z - z.detach()), torch.stack(losses).sum(), torch.stack(indices, dim=1)
