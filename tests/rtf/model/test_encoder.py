@@ -35,6 +35,18 @@ def test_first_position_alone_is_the_first_of_all(both):
     torch.testing.assert_close(ours(h, visible, first_only=True), ours(h, visible)[:, :1], atol=1e-5, rtol=1e-5)
 
 
+def test_training_computes_the_same_attention(both):
+    """The path with our own dropout, at a probability that drops nothing, against the one of evaluation."""
+    stack, _ = both
+    h, visible = torch.randn(3, 11, 32), torch.arange(11) < torch.tensor([[11], [4], [1]])
+    expected = [stack(h, visible)[visible], stack(h)]
+    stack.train()
+    for layer in stack.layers:
+        layer.self_attn.dropout = layer.dropout.p = 1e-12
+    torch.testing.assert_close(stack(h, visible)[visible], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(stack(h), expected[1], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("first_only", [False, True])
 def test_packed_and_padded_agree_with_gradients(both, monkeypatch, first_only):
     stack, _ = both
