@@ -16,6 +16,7 @@ from rtf_models.checkpoint import Checkpoint
 from rtf_models.data.dataset import SourceDataset
 from rtf_models.data.source import Source
 from rtf_models.embedding import Embeddings
+from venom_hw.atomic import write_atomically
 from venom_hw.interchange.execute import Executor
 from venom_hw.interchange.export import count_quantisers
 from venom_hw.quantize.recipe import Recipe
@@ -150,8 +151,7 @@ def quantise_model(
         "files": {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in paths},
     }
     paths.append(write_json(out / "report.json", report))
-    (out / "report.txt").write_text(text_table(report) + "\n")
-    paths.append(out / "report.txt")
+    paths.append(write_atomically(out / "report.txt", (text_table(report) + "\n").encode()))
     paths.append(plot(out / "report.png", f"{name}, {len(data.test)} light curves", report, cosines, losses))
     say(text_table(report))
     for path in paths:

