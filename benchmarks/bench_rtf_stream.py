@@ -33,7 +33,7 @@ from rtf_models.stream.journal import Journal
 from rtf_models.stream.pipeline import EncodeOptions, Pipeline
 
 LSST_RATE = 280.0  # 10 million alerts in a night of 10 hours
-ALERTS = 1000
+ALERTS = 600
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

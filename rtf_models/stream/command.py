@@ -118,7 +118,8 @@ def open_stream(args: argparse.Namespace, images: bool, client=None):
         address = KafkaAddress.parse(args.input[0])
         return KafkaStream(address, begin=args.begin, partitions=args.partitions, skip_lost=args.skip_lost,
                            settings=settings, images=images, client=client), True
-    return FileStream(args.input, watch=args.watch, settle=args.settle, images=images), args.watch
+    stream = FileStream(args.input, watch=args.watch, settle=args.settle, images=images, exclude=args.output_dir)
+    return stream, args.watch
 
 
 def options_of(args: argparse.Namespace, live: bool):

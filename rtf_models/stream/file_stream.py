@@ -39,14 +39,16 @@ class FileStream:
             change have stayed the same for `settle` seconds; names that begin with a dot or end in .tmp, .part,
             .partial are writers' business.
         images: hand over the cutouts.
+        exclude: a folder that is not looked into: that of the output, should it lie within an input.
 
     A file that was taken to its end and has grown since is gone on with. One that has shrunk is another file of the
     same name, and read from its beginning.
     """
 
     def __init__(self, inputs: Sequence[str], *, watch: bool = False, poll: float = 1.0, settle: float = 1.0,
-                 images: bool = True):
+                 images: bool = True, exclude: Path | None = None):
         self.inputs, self.watch, self.poll, self.settle = list(inputs), watch, poll, settle
+        self._exclude = None if exclude is None else f"{exclude.resolve()}{os.sep}"
         self._progress: dict[str, Progress] = {}
         self._changed: set[str] = set()
         self._queue: list[str] = []
@@ -205,7 +207,7 @@ class FileStream:
         given: set[str] = set()
         for text in self.inputs:
             for path in _expanded(text, self.watch):
-                if path not in given:
+                if path not in given and not (self._exclude and path.startswith(self._exclude)):
                     given.add(path)
                     yield path
 

@@ -155,10 +155,15 @@ class KafkaStream:
                 self._open(self._messages.popleft())
             else:
                 self._look_for_partitions()
-                left = deadline - time.monotonic()
-                self._messages.extend(self._consumer.consume(FETCH, timeout=max(0.0, left)))
+                self._fetch(max(0.0, deadline - time.monotonic()))
                 if not self._messages and time.monotonic() >= deadline:
                     return None
+
+    def _fetch(self, timeout: float) -> None:
+        try:
+            self._messages.extend(self._consumer.consume(FETCH, timeout=timeout))
+        except self._client.KafkaException as error:
+            raise StreamError(f"{self.address.servers}: Kafka client failed ({error})") from error
 
     def _open(self, message) -> None:
         if (error := message.error()) is not None:
@@ -219,7 +224,7 @@ class KafkaStream:
     def _assign(self, new: set[tuple[str, int]], begin: str) -> None:
         """Adds partitions at their places: the journal's, else the beginning or the end of what the broker has."""
         for key in sorted(new):
-            low, high = self._consumer.get_watermark_offsets(self._client.TopicPartition(*key), timeout=REPLY_SECONDS)
+            low, high = self._ends(key)
             at = self._next.setdefault(key, [low if begin == "earliest" else high, 0])
             if at[0] < low:
                 self._lose(key, at, low)
@@ -230,6 +235,13 @@ class KafkaStream:
         places = [self._client.TopicPartition(*key, self._next[key][0]) for key in sorted(self._assigned)]
         self._messages.clear()  # assigning anew starts every partition at its place
         self._consumer.assign(places)
+
+    def _ends(self, key: tuple[str, int]) -> tuple[int, int]:
+        """First offset that the broker still has, and the one that comes next."""
+        try:
+            return self._consumer.get_watermark_offsets(self._client.TopicPartition(*key), timeout=REPLY_SECONDS)
+        except self._client.KafkaException as error:
+            raise StreamError(f"{self.address.servers}: no answer on {key[0]}/{key[1]} ({error})") from error
 
     def _lose(self, key: tuple[str, int], at: list[int], low: int) -> None:
         said = f"{key[0]}/{key[1]}: alerts at offsets {at[0]} to {low - 1} were deleted by the broker before being read"

@@ -82,6 +82,12 @@ def test_only_broken_input_is_a_failure(model, tmp_path, capsys):
     assert "1 broken (see" in capsys.readouterr().out and len(letters(tmp_path / "out")) == 1
 
 
+def test_the_output_may_lie_within_the_input(model, alerts):
+    for _ in range(2):
+        assert run(model, alerts, alerts / "out") == 0
+    assert not letters(alerts / "out") and len(visible(alerts / "out")) == 1
+
+
 @pytest.mark.parametrize("options, said", [
     (("--batch", "0"), "--batch 0"), (("--history", "-1"), "--history -1"), (("--max-wait", "nan"), "--max-wait nan"),
     (("--calibration", "x", "--no-anomaly"), "one of them"), (("--calibration", "nowhere.json"), "nowhere.json"),

@@ -184,3 +184,15 @@ def test_address_and_settings(tmp_path):
     (tmp_path / "s").write_text("nonsense\n")
     with pytest.raises(StreamError, match="line 1"):
         read_settings(tmp_path / "s")
+
+
+def test_the_real_client_takes_our_settings(tmp_path, monkeypatch):
+    """confluent-kafka itself, with nobody at the other end."""
+    pytest.importorskip("confluent_kafka")
+    monkeypatch.setattr("rtf_models.stream.kafka_stream.REPLY_SECONDS", 0.2)
+    real = KafkaStream(KafkaAddress.parse("kafka://localhost:1/topic"), settings={"log_level": "0"})
+    with pytest.raises(StreamError, match="expected a Kafka broker"):
+        encode([], tmp_path, OPTIONS, stream=real)
+    real.close()
+    with pytest.raises(StreamError, match="cannot be set up.*nonsense"):
+        KafkaStream(KafkaAddress.parse("kafka://localhost:1/topic?nonsense=1"))
