@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import warnings
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from .checkpoint import (
     FILE_NAME,
+    METADATA_KEY,
     ORIGINAL_FILE_NAME,
     ORIGINAL_SUFFIXES,
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from .errors import RtfError
+from .errors import CheckpointError, RtfError
+from .original_checkpoint import read_original
+
+SUFFIXES = (*ORIGINAL_SUFFIXES, ".safetensors")
 
 EPILOG = """\
 Every command here reads the original's best_model.pt as it is, with no flags. Converting is for keeping: the new file
@@ -40,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT",
-                   help=f"a state dict's file ({', '.join(ORIGINAL_SUFFIXES)}) or run folder with {ORIGINAL_FILE_NAME}")
+                   help=f"a state dict's file ({', '.join(SUFFIXES)}) or run folder with {ORIGINAL_FILE_NAME}")
     p.add_argument("--out", type=Path, help=f"file to write (one checkpoint only); default: {FILE_NAME} beside each")
     p.add_argument("--summary", type=Path, help="its summary.json (default: the one beside it, if there is one)")
     p.add_argument("--stats", type=Path, help="feature_stats file of the photo_events data that it was trained on")
@@ -53,20 +59,30 @@ def convert(source: Path, out: Path, *, summary: Path | None = None, stats: Path
             kind: str | None = None) -> Checkpoint:  # fmt: skip
     """Write a checkpoint of the original as one of ours; the checkpoint as it is read back.
 
-    Raises CheckpointError (not the original's), or DataError (statistics that cannot be read).
+    Raises CheckpointError (not the original's, or ours already), or DataError (statistics that cannot be read).
     """
-    found = load_checkpoint(source, summary=summary, stats=stats, kind=kind)
-    header = {**found.header, "converted_from": source.name, "original_sha256": found.sha256}
-    save_checkpoint(out, found.model, found.inputs, scheme=found.scheme, **header)
+    if source.suffix == ".safetensors" and _describes_itself(source):
+        raise CheckpointError(f"{source}: describes itself already, there is nothing to convert")
+    model, inputs, scheme, header = read_original(source, summary=summary, stats=stats, kind=kind)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    save_checkpoint(out, model, inputs, scheme=scheme, **header, converted_from=source.name, original_sha256=digest)
     return load_checkpoint(out)
 
 
 def _file(path: Path) -> Path:
     """The original's file of a path; RtfError where there is none."""
     file = path / ORIGINAL_FILE_NAME if path.is_dir() else path
-    if not file.is_file() or file.suffix not in ORIGINAL_SUFFIXES:
-        raise RtfError(f"{path}: expected a file {', '.join(ORIGINAL_SUFFIXES)} or a folder with {ORIGINAL_FILE_NAME}")
+    if not file.is_file() or file.suffix not in SUFFIXES:
+        raise RtfError(f"{path}: expected a file {', '.join(SUFFIXES)} or a folder with {ORIGINAL_FILE_NAME}")
     return file
+
+
+def _describes_itself(file: Path) -> bool:
+    try:
+        with safe_open(file, "pt") as content:
+            return METADATA_KEY in (content.metadata() or {})
+    except (SafetensorError, OSError):
+        return False  # whoever reads it says what is wrong
 
 
 def _line(out: Path, checkpoint: Checkpoint) -> str:

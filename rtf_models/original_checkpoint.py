@@ -2,6 +2,7 @@
 
 All that shows in names and shapes is read from there; the rest is the original's fixed choice (8 heads) and its
 conventions for inputs (`InputSpec.original`). The state dict is unpickled with weights_only=True: nothing in it runs.
+The same tensors in a bare safetensors file are read too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .checkpoint import load_tensors
@@ -99,7 +101,8 @@ def _layers(state: Mapping[str, Tensor], stack: str) -> int:
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        bare = path.suffix == ".safetensors"
+        state = load_file(path) if bare else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each raise their own kinds for files that are something else
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: cannot be read as a plain state dict ({reason})") from error

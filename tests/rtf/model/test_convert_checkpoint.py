@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from benchmarks.plain_rtf import PlainCompressor
 from rtf_models import load_checkpoint
 from rtf_models.convert_checkpoint import main
+from rtf_models.errors import CheckpointError
 
 
 def original(folder, **arguments):
@@ -50,13 +52,24 @@ def test_several_with_statistics(tmp_path, capsys):
     assert load_checkpoint(tmp_path / "a").path.name == "model.safetensors"  # ours comes first
 
 
+def test_bare_safetensors(tmp_path):
+    model = original(tmp_path, in_channels=37)
+    save_file(model.state_dict(), tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match="convert-checkpoint"):
+        load_checkpoint(tmp_path / "bare.safetensors")
+    assert main([str(tmp_path / "bare.safetensors"), "--out", str(tmp_path / "ours.safetensors")]) == 0
+    found = load_checkpoint(tmp_path / "ours.safetensors").model
+    assert found.decode_all and torch.equal(found.z_proj.weight, model.z_proj.weight)
+    assert main([str(tmp_path / "ours.safetensors"), "--force"]) == 2  # ours already
+
+
 def test_missing_statistics_are_said(tmp_path, capsys):
     original(tmp_path)
     assert main([str(tmp_path)]) == 0
     assert "warning:" in (err := capsys.readouterr().err) and "unscaled channels" in err
 
 
-@pytest.mark.parametrize("problem", ["absent", "ours", "there", "two", "same", "junk"])
+@pytest.mark.parametrize("problem", ["absent", "ours", "there", "two", "same", "junk", "junk.safetensors"])
 def test_errors_exit_with_2(tmp_path, capsys, problem):
     original(tmp_path / "run", in_channels=37)
     file = tmp_path / "run" / "best_model.pt"
@@ -67,8 +80,10 @@ def test_errors_exit_with_2(tmp_path, capsys, problem):
         "two": [file, file, "--out", tmp_path / "o.safetensors"],
         "same": [file, tmp_path / "run"],
         "junk": [tmp_path / "junk.pt"],
+        "junk.safetensors": [tmp_path / "junk.safetensors"],
     }[problem]
-    (tmp_path / "junk.pt").write_bytes(b"junk")
+    for name in ("junk.pt", "junk.safetensors"):
+        (tmp_path / name).write_bytes(b"junk")
     assert main([str(a) for a in arguments]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "run" / "model.safetensors").exists()
