@@ -25,6 +25,8 @@ from .classes import ClassScheme
 from .data.inputs import InputSpec
 from .errors import CheckpointError, RtfError
 from .model import LightCurveCompressor
+from .model.tensors import check_finite, load_tensors
+from .original_checkpoint import read_original
 
 FORMAT = "rtf/checkpoint/1"
 METADATA_KEY = "rtf"
@@ -90,7 +92,7 @@ def save_checkpoint(
     _check_inputs(path, model, inputs)
     tensors = {}
     for name, tensor in model.state_dict().items():
-        _check_finite(path, name, tensor)
+        check_finite(path, name, tensor)
         kept = torch.float32 if tensor.is_floating_point() else tensor.dtype
         tensors[name] = tensor.detach().to("cpu", kept).contiguous()
     content = {"format": FORMAT, "model": model.config(), "inputs": inputs.to_dict(), "classes": scheme.to_dict(),
@@ -123,8 +125,6 @@ def load_checkpoint(
     """
     path = find_checkpoint(path)
     if path.suffix in ORIGINAL_SUFFIXES:
-        from .original_checkpoint import read_original
-
         model, inputs, scheme, header = read_original(path, summary=summary, stats=stats, kind=kind)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return Checkpoint(model.to(device).eval(), inputs, scheme, header, path, digest)
@@ -146,22 +146,6 @@ def load_checkpoint(
     load_tensors(path, model, tensors)
     return Checkpoint(model.to(device).eval(), inputs, scheme, about["header"], path,
                       hashlib.sha256(content).hexdigest())  # fmt: skip
-
-
-def load_tensors(path: Path, model: LightCurveCompressor, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Strictly; every name and shape is checked first, so that the error can say what is wrong."""
-    own = model.state_dict()
-    if missing := sorted(set(own) - set(tensors)):
-        raise CheckpointError(f"{path}: tensor '{missing[0]}' is missing ({len(missing)} in all)")
-    if unknown := sorted(set(tensors) - set(own)):
-        raise CheckpointError(f"{path}: unknown tensor '{unknown[0]}' ({len(unknown)} in all)")
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise CheckpointError(
-                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
-            )
-        _check_finite(path, name, tensor)
-    model.load_state_dict(tensors)
 
 
 def _metadata(content: bytes) -> dict[str, str]:
@@ -196,8 +180,3 @@ def _check_inputs(path: Path, model: LightCurveCompressor, inputs: InputSpec) ->
     ):
         if given != wanted:
             raise CheckpointError(f"{path}: the inputs have {name} = {given}, the network {wanted}")
-
-
-def _check_finite(path: Path, name: str, tensor: torch.Tensor) -> None:
-    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-        raise CheckpointError(f"{path}: tensor '{name}' holds values that are not finite")

@@ -19,11 +19,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .checkpoint import load_tensors
 from .classes import APPLECIDER, APPLECIDER6, ClassScheme
 from .data.inputs import InputSpec
 from .errors import CheckpointError, RtfError
 from .model import LightCurveCompressor
+from .model.tensors import load_tensors
 
 HEADS = 8  # of every model that the original's commands build; no shape shows it
 SUMMARY_NAME = "summary.json"
