@@ -27,7 +27,8 @@ def run_row(
     device: str | None = None,
     progress: bool = False,
 ) -> dict:
-    """What the table says of a run: mode, latent_dim, n_params, bytes of a fingerprint, inputs; probe (of its stored
+    """What the table says of a run: mode, latent_dim, n_params, bytes of a fingerprint, num_classes of a class head (0:
+    none), inputs; probe (of its stored
     fingerprints, if any); physical (of `sources`, if given, in magnitudes and days, so that networks with different
     input scaling can be compared; their own losses cannot); ratio of photometry bytes at the median number of
     detections to fingerprint bytes, where the lengths are known.
@@ -39,6 +40,7 @@ def run_row(
         "latent_dim": model.latent_dim,
         "n_params": sum(p.numel() for p in model.parameters()),
         "bytes": int(info["compressed_bytes"]),
+        "num_classes": model.num_classes,
         "inputs": {"metadata": inputs.metadata, "images": inputs.images, "features": inputs.features},
         "best_epoch": run.summary.get("best_epoch", run.checkpoint.header.get("best_epoch")),
         "probe": None,
@@ -58,6 +60,11 @@ def run_row(
     if row["median_detections"]:
         row["photometry_ratio"] = row["median_detections"] * DETECTION_BYTES / row["bytes"]
     return row
+
+
+def architecture(row: dict) -> str:
+    """ "AE", or with a class head "AE + classes"."""
+    return NAMES[row["mode"]] + (" + classes" if row["num_classes"] else "")
 
 
 def by_inputs(rows: dict[str, dict]) -> dict[str, dict[str, dict]]:

@@ -66,7 +66,7 @@ def _work(args: argparse.Namespace) -> int:
 
 def compare_markdown(groups: dict[str, dict[str, dict]]) -> str:
     """A table for each kind of inputs, a row a run."""
-    from ..comparison import NAMES
+    from ..comparison import architecture
     from ..markdown import number, percent, scores, table
 
     header = ["run", "model", "D", "bytes", "ratio", "coarse accuracy", "balanced", "ROC-AUC", "fine balanced",
@@ -77,7 +77,7 @@ def compare_markdown(groups: dict[str, dict[str, dict]]) -> str:
         for name, row in rows.items():
             probe, physical = row["probe"] or {"coarse": None, "fine": None}, row["physical"] or {}
             ratio = "-" if row["photometry_ratio"] is None else f"{row['photometry_ratio']:.1f}"
-            body.append([name, NAMES[row["mode"]], str(row["latent_dim"]), str(row["bytes"]), ratio,
+            body.append([name, architecture(row), str(row["latent_dim"]), str(row["bytes"]), ratio,
                          *scores(probe["coarse"]), scores(probe["fine"])[1], number(physical.get("median_abs_dmag")),
                          number(physical.get("mean_abs_days"), 2), percent(physical.get("band_accuracy"))])  # fmt: skip
         parts.append(f"## Inputs: {inputs}\n\n{table(header, body)}")
@@ -85,11 +85,13 @@ def compare_markdown(groups: dict[str, dict[str, dict]]) -> str:
 
 
 def compare_figure(groups: dict[str, dict[str, dict]]):
-    """Accuracy, balanced accuracy and median |dmag| against the latent dimension, a line a mode and kind of inputs."""
+    """Accuracy, balanced accuracy, median |dmag| against D: a colour a mode, hollow with a class head, a line style a
+    kind of inputs.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
-    from ..comparison import MODES, NAMES
+    from ..comparison import MODES, architecture
     from ..figure import PALETTE
 
     figure = Figure(figsize=(13, 4), layout="constrained")
@@ -97,13 +99,15 @@ def compare_figure(groups: dict[str, dict[str, dict]]):
               ("median_abs_dmag", "median |dmag| [mag]"))
     for ax, (score, title) in zip(figure.subplots(1, 3), panels, strict=True):
         for g, (inputs, rows) in enumerate(groups.items()):
-            for mode in MODES:
-                points = [(row["latent_dim"], _value(row, score)) for row in rows.values() if row["mode"] == mode]
+            for name in dict.fromkeys(architecture(row) for row in rows.values()):
+                alike = [row for row in rows.values() if architecture(row) == name]
+                points = [(row["latent_dim"], _value(row, score)) for row in alike]
                 points = [(d, v) for d, v in points if v is not None]
                 if points:
-                    label = NAMES[mode] if len(groups) == 1 else f"{NAMES[mode]}, {inputs}"
-                    ax.plot(*np.array(points).T, marker="o", ms=5, lw=1, ls=("-", "--", ":", "-.")[g % 4], label=label,
-                            color=PALETTE[MODES.index(mode)])  # fmt: skip
+                    colour = PALETTE[MODES.index(alike[0]["mode"])]
+                    ax.plot(*np.array(points).T, marker="o", ms=5, lw=1, ls=("-", "--", ":", "-.")[g % 4], color=colour,
+                            mfc="none" if alike[0]["num_classes"] else colour,
+                            label=name if len(groups) == 1 else f"{name}, {inputs}")  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set(xlabel="latent dimension D", title=title)
         ax.grid(alpha=0.3)

@@ -7,7 +7,7 @@ import torch
 
 from rtf_models.classes import APPLECIDER, BTS
 from rtf_models.data.folder import open_split
-from rtf_models.evaluation.comparison import by_inputs, run_row
+from rtf_models.evaluation.comparison import architecture, by_inputs, run_row
 from rtf_models.evaluation.errors import EvaluationError
 from rtf_models.evaluation.runs import find_runs
 
@@ -78,6 +78,8 @@ def test_rows_of_the_table(runs_dir, data_dir):
     for row in rows.values():
         assert row["probe"]["n_test"] == 18 and row["physical"]["n"] == 18 and row["best_epoch"] == 3
         assert row["photometry_ratio"] == pytest.approx(row["median_detections"] * 13 / row["bytes"])
+    names = {name: architecture(row) for name, row in rows.items()}
+    assert (names["ae_dim6"], names["vae_dim6"], names["vqvae_dim6"]) == ("AE", "VAE + classes", "VQ-VAE")
     groups = by_inputs(rows)
     assert list(groups["photometry"]) == ["ae_dim4", "ae_dim6", "vae_dim6", "vqvae_dim6"]
     assert list(groups) == ["photometry", "photometry, metadata (global), images, features (causal)"]
