@@ -53,6 +53,11 @@ def k_correction(temperature: np.ndarray, band: np.ndarray, z: float) -> np.ndar
     return -2.5 * np.log10((1 + z) * there / here)
 
 
+def share_of_r(temperature: np.ndarray) -> np.ndarray:
+    """What to add to a bolometric magnitude for r at rest, up to a constant (Stefan-Boltzmann)."""
+    return -2.5 * np.log10(blackbody(WAVELENGTHS[REFERENCE], temperature) / np.asarray(temperature, float) ** 4)
+
+
 def extinction(wavelength: np.ndarray | float) -> np.ndarray:
     """A(lambda) / A(V), R_V = 3.1; Cardelli et al. 1989, optical part continued into the near ultraviolet.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..features.light_curve_models import MODELS
-from .colour import WAVELENGTHS, dust, k_correction, temperature_of_colour
+from .colour import WAVELENGTHS, dust, k_correction, share_of_r, temperature_of_colour
 from .cosmology import distance_modulus
 from .population import Normal, Population
 
@@ -40,7 +40,7 @@ class Transient:
     companion_ratio: float = 0.0
 
     def flux(self, phase: np.ndarray) -> np.ndarray:
-        """Flux in r at rest-frame days from t0, 1 at its maximum, never negative."""
+        """The model (flux in r, or bolometric) at rest-frame days from t0, 1 at its maximum, never negative."""
         return self._raw(np.asarray(phase, float)) / self._scale[0]
 
     @property
@@ -92,6 +92,9 @@ class Transient:
         if index is None:
             temperature = temperature_of_colour(self.population.colour_at(phase) + self.colour_offset)
             spectrum = k_correction(temperature, band, self.z)
+            if self.population.bolometric:
+                at_peak = temperature_of_colour(self.population.colour_at(np.zeros(1)) + self.colour_offset)
+                spectrum = spectrum + share_of_r(temperature) - share_of_r(at_peak)
         else:  # f_nu ~ nu^-index: redder bands are brighter
             longer = WAVELENGTHS[band] / (1 + self.z) / WAVELENGTHS[1]
             tilt = index + self.colour_offset / (2.5 * np.log10(WAVELENGTHS[1] / WAVELENGTHS[0]))

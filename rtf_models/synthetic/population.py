@@ -54,6 +54,7 @@ class Population:
         colour_scatter: mag, one offset an object; host_av: mean of the exponential distribution of A_V in the host.
         spectral_index: f_nu ~ nu^-index instead of a black body of the colour; modulus: of a fixed distance (z = 0).
         onset: the flux is zero before t0 (a model whose formula is not).
+        bolometric: the model gives all of the light, of which r has a share that changes with the temperature.
         companion: a second (model, shape) on the same t0, its peak `companion_ratio` times the first one's.
         reference: where the numbers come from.
     """
@@ -70,6 +71,7 @@ class Population:
     spectral_index: float | None = None
     modulus: float | None = None
     onset: bool = False
+    bolometric: bool = False
     companion: tuple[str, dict[str, Normal]] | None = None
     companion_ratio: tuple[float, float] = (1.0, 1.0)
     reference: str = field(default="BTS", compare=False)
@@ -135,11 +137,12 @@ _POPULATIONS = (
                z_max=0.0, colour_scatter=0.2, host_av=0.2, modulus=24.45,
                reference="BTS; in M31, whose distance modulus is 24.45"),
     Population("kilonova", "kilonova", "MetzgerKN", {
-        "log10_mass": Normal(-1.6, 0.3, -2.5, -1.0), "log10_velocity": Normal(-0.7, 0.15, -1.0, -0.4),
-        "log10_opacity": Normal(0.3, 0.35, -0.3, 1.0)},
-        Normal(-15.8, 0.7), ((0, -0.05), (1, 0.55), (2, 1.1), (4, 1.7), (7, 2.0)), z_max=0.08, host_av=0.05, onset=True,
-        reference="peak and colour of AT2017gfo (Villar et al. 2017, ApJL 851, L21); masses, velocities and opacities "
-                  "about those fitted there"),
+        "log10_mass": Normal(-1.75, 0.25, -2.5, -1.2), "log10_velocity": Normal(-0.57, 0.1, -0.9, -0.4),
+        "log10_opacity": Normal(-0.2, 0.2, -0.6, 0.4)},
+        Normal(-15.8, 0.7), ((-2, -0.40), (0, 0.10), (1, 0.50), (2, 1.0), (4, 1.65), (7, 2.0)), z_max=0.08,
+        host_av=0.05, onset=True, bolometric=True,
+        reference="peak, colour and the blue component's mass, velocity and opacity of AT2017gfo (Villar et al. 2017, "
+                  "ApJL 851, L21), scattered"),
     Population("afterglow", "afterglow", "Afterglow", {
         "ln_break": Normal(0.0, 0.7, -1.5, 2.0), "alpha1": Normal(0.9, 0.25, 0.4, 1.5),
         "alpha2": Normal(2.0, 0.35, 1.5, 3.0)},

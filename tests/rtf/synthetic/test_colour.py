@@ -10,6 +10,7 @@ from rtf_models.synthetic.colour import (
     dust,
     extinction,
     k_correction,
+    share_of_r,
     temperature_of_colour,
 )
 
@@ -47,6 +48,13 @@ def test_extinction_of_cardelli():
     # Cardelli et al. 1989, table 3, R_V = 3.1: U, B, R, I
     for wavelength, ratio in ((1 / 2.78, 1.569), (1 / 2.27, 1.337), (1 / 1.43, 0.751), (1 / 1.11, 0.479)):
         assert extinction(wavelength) == pytest.approx(ratio, rel=0.03)
+
+
+def test_share_of_r_is_largest_where_r_meets_the_black_body():
+    """B_nu(r) / T^4 has its maximum at h nu / k T = 3.92 (x e^x / (e^x - 1) = 4)."""
+    t = np.linspace(3000, 12_000, 9001)
+    best = t[np.argmin(share_of_r(t))]
+    assert 14_387.77 / (WAVELENGTHS[1] * best) == pytest.approx(3.9207, rel=1e-3)
 
 
 def test_dust_reddens():

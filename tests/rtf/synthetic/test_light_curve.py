@@ -82,6 +82,18 @@ def test_nothing_before_the_explosion():
         assert np.isfinite(one.magnitude(np.array([0.5]), np.array([1]))).all()
 
 
+def test_kilonova_fades_as_fast_as_at2017gfo():
+    """AT2017gfo lost about 1 mag a day in g and half of that in r in the days after its peak (Villar et al. 2017)."""
+    slopes = []
+    for seed in range(40):
+        one = transient("kilonova", 0.01, seed)
+        days = np.array([one.peak_phase + 0.5, one.peak_phase + 4.0] * 2) * (1 + one.z)
+        magnitudes = one.magnitude(days, np.array([0, 0, 1, 1]))
+        slopes.append((np.diff(magnitudes[:2])[0] / 3.5, np.diff(magnitudes[2:])[0] / 3.5))
+    g, r = np.median(slopes, axis=0)
+    assert 0.7 < g < 1.6 and 0.4 < r < 1.1
+
+
 def test_afterglow_is_a_power_law_in_frequency():
     one = transient("afterglow", 1.0)
     g, r = one.magnitude(np.array([2.0, 2.0]), np.array([0, 1]))
