@@ -116,3 +116,22 @@ def test_state_dict_keys_and_shapes(mode):
 def test_layers_start_differently():
     layers = LightCurveCompressor("ae", 64).encoder.layers
     assert not torch.equal(layers[0].linear1.weight, layers[1].linear1.weight)
+
+
+def test_defaults_are_the_originals():
+    model = LightCurveCompressor()
+    assert model.config().items() >= {
+        "mode": "vae", "latent_dim": 32, "in_channels": 7, "d_model": 128, "n_heads": 8, "n_encoder_layers": 4,
+        "n_decoder_layers": 2, "d_ff": 512, "dropout": 0.3, "max_len": 257, "free_bits": 0.25, "num_codes": 512,
+        "commitment_cost": 0.25, "use_images": False, "image_backbone": "simple", "gp_dim": 0, "num_classes": 0,
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize(("dropout", "of_the_decoder"), [(0.3, 0.2), (0.15, 0.1), (0.0, 0.1)])
+def test_dropouts(dropout, of_the_decoder):
+    model = LightCurveCompressor("ae", dropout=dropout, use_images=True, gp_dim=114, num_classes=2)
+    for stack, p in ((model.encoder, dropout), (model.decoder, of_the_decoder)):
+        for layer in stack.layers:
+            assert layer.dropout.p == layer.self_attn.dropout == pytest.approx(p)
+    for module in (model.image_tower.proj[1], model.gp_proj[3], model.cls_head[2]):
+        assert module.p == dropout
