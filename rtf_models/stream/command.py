@@ -32,8 +32,9 @@ Exactly once: every alert gives one fingerprint, whatever kills the process. A r
 on after the last committed part; alerts that come twice (the last --remember of them) are noticed by their candid.
 Files are known by their path: do not move them within a run's life. Ctrl-C or SIGTERM: commits what it has, then stops.
 
-The anomaly score is the calibrated one of `python -m rtf_models anomaly` (anomaly_calibration.json beside the model, or
---calibration); without a calibration it is NaN.
+The anomaly score is the reconstruction error and the fingerprint's distance from the training set's, compared with
+ordinary sources of as many detections: 0 ordinary, 1 a robust standard deviation more. It needs stream_calibration.json
+beside the model, or --calibration (python -m rtf_models.stream.calibrate makes one); without it is NaN.
 
 examples:
   python -m rtf_models encode --checkpoint bts-ae --input alerts/ --output-dir fingerprints
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--part-rows", type=int, default=DEFAULTS["part_rows"], metavar="N",
                      help=f"fingerprints a part (default {DEFAULTS['part_rows']})")
     out.add_argument("--calibration", type=Path, metavar="FILE",
-                     help="anomaly_calibration.json of the model (default: the one beside it)")
+                     help="stream_calibration.json of the model (default: the one beside it)")
     out.add_argument("--no-anomaly", action="store_true", help="no anomaly scores: the decoder does not run")
     out.add_argument("--no-images", action="store_true", help="do not look at cutouts, even if the model can")
     out.add_argument("--no-features", action="store_true", help="do not compute light-curve features (15 ms an alert)")
@@ -171,8 +172,8 @@ def work(args: argparse.Namespace) -> int:
     checkpoint = load_model(args)
     scorer = None if args.no_anomaly else find_scorer(checkpoint, args.calibration)
     if scorer is None and not args.no_anomaly:
-        print("note: no anomaly_calibration.json beside the model: anomaly is NaN (python -m rtf_models anomaly makes "
-              "one)", file=sys.stderr)
+        print("note: no stream_calibration.json beside the model: anomaly is NaN "
+              "(python -m rtf_models.stream.calibrate makes one)", file=sys.stderr)
     encoder = CheckpointEncoder(checkpoint, scorer=scorer, images=not args.no_images, features=not args.no_features,
                                 device=args.device)
     contract = {"model": encoder.model_hash, "format": args.format, "int8": args.int8, "dim": encoder.dim,
@@ -198,9 +199,8 @@ def _digest(scorer) -> str | None:
     """Which calibration; None for none."""
     if scorer is None:
         return None
-    import json
-
-    return hashlib.sha256(json.dumps(scorer.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+    numbers = b"".join(getattr(scorer, name).tobytes() for name in ("knots", "center", "scale"))
+    return hashlib.sha256(numbers + scorer.scorer.latent_mean.tobytes()).hexdigest()[:16]
 
 
 def report(args: argparse.Namespace, pipeline, before: dict[str, int], seconds: float) -> int:

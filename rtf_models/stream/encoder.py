@@ -14,10 +14,11 @@ from ..checkpoint import Checkpoint
 from ..data.dataset import collate_fn
 from ..data.source import Source
 from ..embedding import sorted_batches
-from ..evaluation.anomaly import CALIBRATION, AnomalyScorer
+from ..evaluation.anomaly import AnomalyScorer
 from ..evaluation.reconstruction import channel_errors
 from ..features import extract_features
 from ..model.compressor import evaluating
+from .calibration import FILE, StreamCalibration
 from .errors import StreamError
 
 ON_CPU = 2048  # padded positions of a batch: small enough for the caches of a core
@@ -49,8 +50,8 @@ class CheckpointEncoder:
 
     Args:
         checkpoint: any that `load_checkpoint` gives.
-        scorer: calibrated anomaly scores of this very checkpoint; None: the scores are NaN, and the decoder, whose
-            reconstruction they need, does not run.
+        scorer: calibrated anomaly scores of this very checkpoint (a StreamCalibration, or the evaluation's scorer);
+            None: the scores are NaN, and the decoder, whose reconstruction they need, does not run.
         images: look at cutouts if the network takes them; else it is told that there are none.
         features: compute light-curve features (about 15 ms an alert) if the network takes them; else it is told that
             they are missing.
@@ -60,8 +61,8 @@ class CheckpointEncoder:
         StreamError: the scorer was calibrated on fingerprints of another size.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, scorer: AnomalyScorer | None = None, images: bool = True,
-                 features: bool = True, device: str = "cpu", positions: int | None = None):
+    def __init__(self, checkpoint: Checkpoint, *, scorer: StreamCalibration | AnomalyScorer | None = None,
+                 images: bool = True, features: bool = True, device: str = "cpu", positions: int | None = None):
         self.model, self.inputs, self.scorer = checkpoint.model.to(device), checkpoint.inputs, scorer
         self.device = torch.device(device)
         self.dim = self.model.latent_dim
@@ -72,8 +73,15 @@ class CheckpointEncoder:
         self.days = self.inputs.horizon
         self.longest = min(self.inputs.max_len or self.model.max_len, self.model.max_len)
         self._positions = positions or (ON_CPU if self.device.type == "cpu" else 64 * ON_CPU)
-        if scorer is not None and len(scorer.latent_mean) != self.dim:
-            raise StreamError(f"anomaly calibration of fingerprints of {len(scorer.latent_mean)} numbers, the model's "
+        self._check(checkpoint, scorer)
+
+    def _check(self, checkpoint: Checkpoint, scorer: StreamCalibration | AnomalyScorer | None) -> None:
+        if isinstance(scorer, StreamCalibration) and scorer.model != checkpoint.sha256:
+            raise StreamError(f"anomaly calibration of the model {scorer.model[:16]}, the checkpoint is "
+                              f"{checkpoint.sha256[:16]}; expected the calibration of this model")
+        plain = scorer.scorer if isinstance(scorer, StreamCalibration) else scorer
+        if plain is not None and len(plain.latent_mean) != self.dim:
+            raise StreamError(f"anomaly calibration of fingerprints of {len(plain.latent_mean)} numbers, the model's "
                               f"have {self.dim}; expected the calibration of this model")
 
     def prepare(self, source: Source) -> dict:
@@ -108,9 +116,9 @@ class CheckpointEncoder:
         return latent, self.scorer.score(errors, latent, lengths).astype(np.float32)
 
 
-def find_scorer(checkpoint: Checkpoint, calibration: Path | None) -> AnomalyScorer | None:
-    """The calibration that is named, or the one beside the model; None if there is none. Raises EvaluationError."""
+def find_scorer(checkpoint: Checkpoint, calibration: Path | None) -> StreamCalibration | None:
+    """The calibration that is named, or the one beside the model; None if there is none. Raises StreamError."""
     if calibration is None and checkpoint.path is not None:
-        beside = checkpoint.path.parent / CALIBRATION
+        beside = checkpoint.path.parent / FILE
         calibration = beside if beside.is_file() else None
-    return None if calibration is None else AnomalyScorer.load(calibration)
+    return None if calibration is None else StreamCalibration.load(calibration)

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from rtf_models.checkpoint import save_checkpoint
+from rtf_models.checkpoint import load_checkpoint, save_checkpoint
 from rtf_models.classes import BTS
 from rtf_models.data.inputs import InputSpec
 from rtf_models.evaluation.anomaly import AnomalyScorer, Observed
 from rtf_models.model import LightCurveCompressor
+from rtf_models.stream.calibration import StreamCalibration
 from rtf_models.stream.command import main, parser
 from tests.rtf.stream.toy import letters, rows, survey, visible, write_avro
 
@@ -34,7 +35,9 @@ def model(tmp_path_factory):
     save_checkpoint(folder / "model.safetensors", network, InputSpec(), scheme=BTS)
     rng = np.random.default_rng(0)
     observed = Observed.of(rng.lognormal(size=(60, 5)), rng.normal(size=(60, 8)), rng.integers(1, 50, 60))
-    AnomalyScorer.fit(observed).save(folder / "anomaly_calibration.json")
+    calibration = StreamCalibration(AnomalyScorer.fit(observed), np.log([1.0, 50.0]), np.zeros(2), np.ones(2),
+                                    load_checkpoint(folder).sha256)
+    calibration.save(folder / "stream_calibration.json")
     return folder
 
 
