@@ -1,5 +1,7 @@
 """The user's guide: every command and every flag in it exists, every file that it names is there."""
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -41,3 +43,13 @@ def test_folders_and_files_exist():
 
 def test_nothing_left_to_fill_in():
     assert "REALISM" not in GUIDE and "TODO" not in GUIDE
+
+
+def test_python_names_exist():
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", GUIDE, re.S))
+    ast.parse(blocks)
+    found = re.findall(r"^from (rtf_models[\w.]*) import ([^#\n]+)", blocks, re.M)
+    assert found
+    for module, names in found:
+        for name in names.split(","):
+            assert hasattr(importlib.import_module(module), name.strip()), (module, name)
