@@ -404,7 +404,11 @@ def test_training_stays_finite_and_learns(mode):
 def test_embeddings_of_a_trained_network(mode):
     _, model, inputs = trained(mode, 2)
     latent = model.embed(*inputs)
-    assert latent.shape == (32, 8) and torch.isfinite(latent).all() and latent.std(0).max() > 0
+    assert latent.shape == (32, 8) and torch.isfinite(latent).all()
+    if mode == "vqvae":  # so early, and in batches of 8, they may all be the same code
+        assert torch.cdist(latent, model.vq.codebook.weight).min(1).values.max() < 1e-5
+    else:
+        assert latent.std(0).min() > 0
 
 
 @EACH_MODE
