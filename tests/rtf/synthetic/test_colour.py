@@ -43,6 +43,11 @@ def test_k_correction_is_a_redshifted_black_body():
     assert k_correction(np.array([9000.0]), np.array([1]), 0.0)[0] == pytest.approx(0, abs=1e-12)
 
 
+def test_k_correction_in_the_rayleigh_jeans_limit():
+    """f_nu = (1 + z) L_nu(nu (1 + z)) and L_nu ~ nu^2: (1 + z)^3."""
+    assert k_correction(np.array([1e7]), np.array([1]), 0.5)[0] == pytest.approx(-7.5 * np.log10(1.5), abs=1e-3)
+
+
 def test_extinction_of_cardelli():
     assert extinction(0.55) == pytest.approx(1.0, abs=0.01)
     # Cardelli et al. 1989, table 3, R_V = 3.1: U, B, R, I
