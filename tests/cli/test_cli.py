@@ -12,7 +12,7 @@ from venom_hw import __main__ as cli
 
 PACKAGE = Path(cli.__file__).parent
 ALL = [command for group in cli.GROUPS.values() for command in group]
-PRESENT = list(cli.commands().values())
+PRESENT = list(cli.COMMAND_LINE.commands().values())
 
 
 def ids(commands):
@@ -20,12 +20,12 @@ def ids(commands):
 
 
 def test_help_lists_each_command_once_with_its_group():
-    text = cli.help_text()
+    text = cli.COMMAND_LINE.help_text()
     for title, group in cli.GROUPS.items():
-        shown = [c for c in group if c.exists]
+        shown = [c for c in group if cli.COMMAND_LINE.exists(c)]
         assert (f"{title}:\n" in text) == bool(shown)
         for command in shown:
-            assert text.count(f"\n  {command.name:<{cli.SUMMARY_COLUMN}}{command.summary}\n") == 1
+            assert sum(line.split() == [command.name, *command.summary.split()] for line in text.splitlines()) == 1
     assert len({c.name for c in ALL}) == len(ALL)
     assert max(map(len, text.splitlines())) <= 120
 
@@ -34,13 +34,13 @@ def test_help_needs_no_heavy_import():
     code = "import sys, venom_hw.__main__ as m; m.main([]); sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == cli.help_text()
+    assert done.stdout == cli.COMMAND_LINE.help_text()
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
 def test_help_in_all_forms(argv, capsys):
     assert cli.main(argv) == 0
-    assert capsys.readouterr().out == cli.help_text()
+    assert capsys.readouterr().out == cli.COMMAND_LINE.help_text()
 
 
 @pytest.mark.parametrize("command", ALL, ids=ids(ALL))
@@ -62,7 +62,8 @@ def test_every_help_teaches(command, capsys):
     module = command.module.removesuffix(".__main__")
     said = f"python -m venom_hw.{module}{' '.join(['', *command.prefix])} is {command.name}"
     plain = command.name.replace("-", "_") == module
-    assert plain or said in " ".join(cli.help_text().split()), "the list of commands says where its module is"
+    text = " ".join(cli.COMMAND_LINE.help_text().split())
+    assert plain or said in text, "the list of commands says where its module is"
     assert f"python -m venom_hw.{module}" in printed, "prog names the module"
     assert "example" in printed
 
@@ -73,7 +74,7 @@ def test_arguments_reach_the_module_after_the_prefix(monkeypatch):
     fake = types.ModuleType("venom_hw.evaluation.__main__")
     fake.main = lambda argv: seen.append(argv) or 3
     monkeypatch.setitem(sys.modules, "venom_hw.evaluation.__main__", fake)
-    monkeypatch.setattr(cli.Command, "exists", property(lambda self: True))
+    monkeypatch.setattr(cli.CommandLine, "exists", lambda self, command: True)
     assert cli.main(["leave-one-out", "--data", "d"]) == 3
     assert cli.main(["leave_one_out"]) == 3
     assert cli.main(["evaluate", "--out", "o"]) == 3
@@ -83,7 +84,7 @@ def test_arguments_reach_the_module_after_the_prefix(monkeypatch):
 def test_a_command_without_a_module_is_not_offered(monkeypatch, capsys):
     missing = cli.Command("vanished", "not_there", "a module that does not exist")
     monkeypatch.setitem(cli.GROUPS, "Nothing", (missing,))
-    assert "vanished" not in cli.help_text() and "Nothing" not in cli.help_text()
+    assert "vanished" not in cli.COMMAND_LINE.help_text() and "Nothing" not in cli.COMMAND_LINE.help_text()
     assert cli.main(["vanished"]) == 2
     assert "no command 'vanished'" in capsys.readouterr().err
 
@@ -92,7 +93,7 @@ def test_a_command_without_a_module_is_not_offered(monkeypatch, capsys):
     "typed, meant", [("simulat", "simulate"), ("train_aray", "train-array"), ("quantise", "quantize")]
 )
 def test_a_wrong_name_gets_a_suggestion(typed, meant, monkeypatch, capsys):
-    monkeypatch.setattr(cli.Command, "exists", property(lambda self: True))
+    monkeypatch.setattr(cli.CommandLine, "exists", lambda self, command: True)
     assert cli.main([typed]) == 2
     assert f"did you mean '{meant}'?" in capsys.readouterr().err
 

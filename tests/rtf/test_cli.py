@@ -37,12 +37,12 @@ def helped(name, capsys) -> str:
 
 
 def test_help_lists_each_command_once_with_its_group():
-    text = cli.help_text()
+    text = cli.COMMAND_LINE.help_text()
     for title, group in cli.GROUPS.items():
-        shown = [c for c in group if c.exists]
+        shown = [c for c in group if cli.COMMAND_LINE.exists(c)]
         assert (f"{title}:\n" in text) == bool(shown)
         for command in shown:
-            assert text.count(f"\n  {command.name:<{cli.SUMMARY_COLUMN}}{command.summary}\n") == 1
+            assert sum(line.split() == [command.name, *command.summary.split()] for line in text.splitlines()) == 1
     assert len({c.name for c in ALL}) == len(ALL)
     assert max(map(len, text.splitlines())) <= 120
 
@@ -51,13 +51,13 @@ def test_help_needs_no_heavy_import():
     code = "import sys, rtf_models.__main__ as m; m.main([]); sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == cli.help_text()
+    assert done.stdout == cli.COMMAND_LINE.help_text()
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
 def test_help_in_all_forms(argv, capsys):
     assert cli.main(argv) == 0
-    assert capsys.readouterr().out == cli.help_text()
+    assert capsys.readouterr().out == cli.COMMAND_LINE.help_text()
 
 
 @pytest.mark.parametrize("command", ALL, ids=lambda c: c.name)
@@ -100,7 +100,7 @@ def test_arguments_reach_the_module(monkeypatch):
 def test_a_command_without_a_module_is_not_offered(monkeypatch, capsys):
     missing = cli.Command("vanished", "not_there", "a module that does not exist")
     monkeypatch.setitem(cli.GROUPS, "Nothing", (missing,))
-    assert "vanished" not in cli.help_text() and "Nothing" not in cli.help_text()
+    assert "vanished" not in cli.COMMAND_LINE.help_text() and "Nothing" not in cli.COMMAND_LINE.help_text()
     assert cli.main(["vanished"]) == 2
     assert "no command 'vanished'" in capsys.readouterr().err
 
@@ -136,9 +136,9 @@ def test_version(capsys):
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
-    def stop(self, argv):
+    def stop(self, command, argv):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Command, "run", stop)
+    monkeypatch.setattr(cli.CommandLine, "run", stop)
     assert cli.main(["early"]) == 130
     assert "stopped" in capsys.readouterr().err

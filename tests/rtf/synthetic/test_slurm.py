@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rtf_models.__main__ import GROUPS
+from rtf_models.__main__ import main as rtf
 
 FOLDER = Path(__file__).resolve().parents[3] / "slurm"
 SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
@@ -57,9 +57,8 @@ def commands(script: Path) -> list[tuple[str, list[str]]]:
 
 
 def known_flags(command: str, capsys) -> set[str]:
-    entry = next(c for group in GROUPS.values() for c in group if c.name == command)
     with pytest.raises(SystemExit):
-        entry.run(["--help"])
+        rtf([command, "--help"])
     return set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
 
 
