@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import require
+from .fits_image import simple_image
 from .source import STAMP
 
 CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
@@ -24,9 +25,8 @@ def decode_stamp(data: bytes) -> np.ndarray:
 
     Raises:
         NoStamp: not gzip, not a FITS image of two axes, cut short, or larger than any stamp.
-        MissingPackage: astropy is not installed.
+        MissingPackage: the file is not of the simple kind that ZTF sends, and astropy is not installed.
     """
-    fits = require("astropy.io.fits", "rtf")
     try:
         unpacker = zlib.decompressobj(wbits=31)
         unpacked = unpacker.decompress(data, _LARGEST)
@@ -36,6 +36,9 @@ def decode_stamp(data: bytes) -> np.ndarray:
         raise NoStamp(f"unpacks to more than {_LARGEST} bytes")
     if not unpacker.eof:
         raise NoStamp("gzip data end too early")
+    if (image := simple_image(unpacked)) is not None:
+        return image
+    fits = require("astropy.io.fits", "rtf")
     try:
         image = fits.PrimaryHDU.fromstring(unpacked).data
     except Exception as error:  # astropy has exceptions of many kinds for damaged files
