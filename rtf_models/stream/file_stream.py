@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class FileStream:
     """The alerts of files, file by file in the order of the inputs, names sorted within each.
 
     Args:
-        inputs: files, folders (their .avro and .parquet files, at any depth) and glob patterns.
+        inputs: files, folders (their .avro and .parquet files, at any depth, links followed) and glob patterns.
         watch: do not end: look again for new files every `poll` seconds. A file is taken once its size and time of
             change have stayed the same for `settle` seconds; names that begin with a dot or end in .tmp, .part,
             .partial are writers' business.
@@ -51,7 +52,7 @@ class FileStream:
         self._exclude = None if exclude is None else f"{exclude.resolve()}{os.sep}"
         self._progress: dict[str, Progress] = {}
         self._changed: set[str] = set()
-        self._queue: list[str] = []
+        self._queue: deque[str] = deque()
         self._seen: dict[str, tuple[int, int, float]] = {}
         self._records: Iterator[dict | BrokenRecord] | None = None
         self._current = ""
@@ -107,7 +108,7 @@ class FileStream:
                     return self._arrival(record)
                 self._finish()
             elif self._queue:
-                if (broken := self._open(self._queue.pop(0))) is not None:
+                if (broken := self._open(self._queue.popleft())) is not None:
                     return broken
             elif not self._look(deadline):
                 return None
@@ -164,14 +165,14 @@ class FileStream:
     def _look(self, deadline: float) -> bool:
         """Fills the queue. False: nothing came before the deadline. Raises EndOfStream."""
         if not self.watch:
-            self._queue = [path for path in self._files() if not self._is_done(path)]
+            self._queue = deque(path for path in self._files() if not self._is_done(path))
             if not self._queue:
                 raise EndOfStream
             return True
         while True:
             if (now := time.monotonic()) >= self._next_look:
                 self._next_look = now + self.poll
-                self._queue = self._settled(now)
+                self._queue = deque(self._settled(now))
                 if self._queue:
                     return True
             if now >= deadline:
@@ -218,22 +219,51 @@ def _entry(progress: Progress) -> list:
 
 def _expanded(text: str, watch: bool) -> list[str]:
     """Absolute paths of an input's files, sorted. Raises StreamError for a file that is not there."""
-    path = Path(text)
-    if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix in SUFFIXES]
-    elif path.is_file():
-        return [str(path.resolve())]
-    elif glob.has_magic(text):
-        found = [Path(p) for p in glob.glob(text, recursive=True)]
-    elif watch:
+    if os.path.isdir(text):
+        return _inside(text)
+    if os.path.isfile(text):
+        return [os.path.realpath(text)]
+    if glob.has_magic(text):
+        found = [p for p in glob.glob(text, recursive=True) if not _unfinished(os.path.basename(p))]
+        return sorted(os.path.realpath(p) for p in found if os.path.isfile(p))
+    if watch:
         return []
-    else:
-        raise StreamError(f"{text}: no such file or folder; expected alerts in .avro or .parquet")
-    return sorted(str(p.resolve()) for p in found if p.is_file() and not _unfinished(p))
+    raise StreamError(f"{text}: no such file or folder; expected alerts in .avro or .parquet")
 
 
-def _unfinished(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.endswith(UNFINISHED)
+def _inside(folder: str) -> list[str]:
+    """Real paths of the alert files of a folder, sorted. Links are followed; a folder that is met twice (by a link to
+    one above it, say) is looked into once.
+    """
+    found, seen, waiting = set(), set(), [os.path.realpath(folder)]
+    while waiting:
+        here = waiting.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        try:
+            entries = list(os.scandir(here))
+        except OSError:  # it went away, or is not ours to read
+            continue
+        for entry in entries:
+            path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            if _is(entry.is_dir):
+                waiting.append(path)
+            elif entry.name.endswith(SUFFIXES) and not _unfinished(entry.name) and _is(entry.is_file):
+                found.add(path)
+    return sorted(found)
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """What an entry says of itself; False where its link goes in circles."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _unfinished(name: str) -> bool:
+    return name.startswith(".") or name.endswith(UNFINISHED)
 
 
 def _parquet_packets(path: str, skip: int, fields: Sequence[str]) -> Iterator[dict]:

@@ -36,6 +36,26 @@ def test_files_of_an_input_come_in_the_order_of_their_names(tmp_path, packets):
     assert candids(stream) == wanted(packets[9:] + packets[3:6] + packets[:3] + packets[6:9])
 
 
+def test_links_are_followed_once_each(tmp_path, packets):
+    """Folders of links to folders, as the array jobs make them; links in circles and links to nowhere end nothing."""
+    write_avro(tmp_path / "far" / "one" / "x.avro", packets[:3])
+    write_avro(tmp_path / "far" / "two" / "deep" / "y.avro", packets[3:6])
+    share = tmp_path / "share"
+    share.mkdir()
+    for name in ("one", "two"):
+        (share / name).symlink_to(tmp_path / "far" / name)
+    (share / "again").symlink_to(tmp_path / "far")
+    (share / "z.avro").symlink_to(tmp_path / "far" / "one" / "x.avro")
+    (tmp_path / "far" / "two" / "up").symlink_to(tmp_path)
+    (share / "circle").symlink_to(share / "circle")
+    (share / "nowhere.avro").symlink_to(tmp_path / "nowhere")
+    assert candids(FileStream([str(share)])) == wanted(packets[:6])
+    assert candids(FileStream([str(share), str(share / "z.avro"), f"{share}/*.avro"])) == wanted(packets[:6])
+    out = tmp_path / "far" / "out"
+    write_avro(out / "fingerprints-00000002.avro", packets[6:])
+    assert candids(FileStream([str(share)], exclude=share / "again" / "out")) == wanted(packets[:6])
+
+
 @pytest.mark.parametrize("after", range(13))
 def test_resuming_after_any_record(tmp_path, packets, after):
     write_avro(tmp_path / "a.avro", packets[:5])
