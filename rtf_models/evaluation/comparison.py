@@ -14,7 +14,6 @@ from .runs import Run
 
 MODES = ("ae", "vae", "vqvae")
 NAMES = {"ae": "AE", "vae": "VAE", "vqvae": "VQ-VAE"}
-DETECTION_BYTES = 13  # time, magnitude and its error as float32, the band as a byte
 
 
 def run_row(
@@ -28,10 +27,9 @@ def run_row(
     progress: bool = False,
 ) -> dict:
     """What the table says of a run: mode, latent_dim, n_params, bytes of a fingerprint, num_classes of a class head (0:
-    none), inputs; probe (of its stored
-    fingerprints, if any); physical (of `sources`, if given, in magnitudes and days, so that networks with different
-    input scaling can be compared; their own losses cannot); ratio of photometry bytes at the median number of
-    detections to fingerprint bytes, where the lengths are known.
+    none), inputs; probe (of its stored fingerprints, if any); physical (of `sources`, if given, in magnitudes and days,
+    so that networks with different input scaling can be compared; their own losses cannot); ratio of photometry bytes
+    at the median number of detections to fingerprint bytes, where the lengths are known.
     """
     model, inputs = run.checkpoint.model, run.checkpoint.inputs
     info = model.compression_info()
@@ -58,7 +56,7 @@ def run_row(
                                            progress=progress)  # fmt: skip
         row["median_detections"] = float(np.median([inputs.length(source) for source in sources]))
     if row["median_detections"]:
-        row["photometry_ratio"] = row["median_detections"] * DETECTION_BYTES / row["bytes"]
+        row["photometry_ratio"] = model.compression_info(row["median_detections"])["photometry_ratio"]
     return row
 
 

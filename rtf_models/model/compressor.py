@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,12 @@ from .vector_quantizer import ResidualVectorQuantizer, VectorQuantizer
 N_BANDS = 3
 N_FEATURES = 114  # GP feature values; columns after these say which are missing
 FLOAT_BYTES = 4
+DETECTION_BYTES = 3 * FLOAT_BYTES + 1  # time, magnitude and its error as float32, the band as a byte
+NO_VERSION = (
+    "a state dict without version (a plain dictionary): taken as the original RTF's, so missing images and features "
+    "pass their towers and all positions are decoded; construct with decode_all=False, embed_absent=False (as config() "
+    "says them) to load weights of a new network"
+)
 INITIAL_STD = 0.02  # of the CLS token and the positions
 
 
@@ -52,7 +59,10 @@ class LightCurveCompressor(nn.Module):
         embed_absent: a missing image or feature vector (all zeros) passes its tower, whose biases are then added, as
             in the original. Otherwise it adds nothing.
 
-    A state dict saved by the original sets `decode_all` and `embed_absent`; `config()` has all arguments.
+    `decode_all` and `embed_absent` None: False, until a state dict is loaded that is the original's (its modules say
+    version 1), or that says nothing (a plain dictionary of its tensors), which is taken as the original's with a
+    warning; then both are True. Given, they stay, but for a state dict that says version 1. `config()` has all
+    arguments, as they are.
 
     Raises:
         ModelError: an argument is not possible.
@@ -83,8 +93,8 @@ class LightCurveCompressor(nn.Module):
         *,
         kl_reduction: str = "sum",
         n_codebooks: int = 1,
-        decode_all: bool = False,
-        embed_absent: bool = False,
+        decode_all: bool | None = None,
+        embed_absent: bool | None = None,
     ):
         super().__init__()
         arguments = dict(locals())
@@ -94,7 +104,8 @@ class LightCurveCompressor(nn.Module):
         self.max_len, self.num_classes, self.gp_dim, self.use_images = max_len, num_classes, gp_dim, use_images
         self.free_bits, self.kl_reduction = free_bits, kl_reduction
         self.num_codes, self.n_codebooks = num_codes, n_codebooks
-        self.set_compatibility(decode_all=decode_all, embed_absent=embed_absent)
+        self._behave(bool(decode_all), bool(embed_absent))
+        self._chosen = decode_all is not None or embed_absent is not None
 
         self.in_proj = nn.Linear(in_channels, d_model)
         self.time2vec = Time2Vec(d_model)
@@ -134,7 +145,11 @@ class LightCurveCompressor(nn.Module):
 
     def set_compatibility(self, *, decode_all: bool, embed_absent: bool) -> None:
         """Both True: behaves as the original, and says so in its state dict (version 1)."""
-        self.decode_all, self.embed_absent = bool(decode_all), bool(embed_absent)
+        self._behave(bool(decode_all), bool(embed_absent))
+        self._chosen = True
+
+    def _behave(self, decode_all: bool, embed_absent: bool) -> None:
+        self.decode_all, self.embed_absent = decode_all, embed_absent
         self._config.update(decode_all=self.decode_all, embed_absent=self.embed_absent)
         self._version = 1 if self.decode_all and self.embed_absent else type(self)._version
 
@@ -146,9 +161,12 @@ class LightCurveCompressor(nn.Module):
             raise ModelError(f"x has shape {tuple(x.shape)}, expected (batch, length >= 1, {self.in_channels})")
         if pad_mask is not None and pad_mask.shape != x.shape[:2]:
             raise ModelError(f"pad_mask has shape {tuple(pad_mask.shape)}, expected {tuple(x.shape[:2])}")
+        padded = not _no_padding(pad_mask)
+        if padded:  # whatever padding holds, a NaN of it would pass an attention weight of 0
+            x = x.masked_fill(pad_mask[..., None], 0.0)
         h = self.in_proj(x) + self.time2vec(x[..., 0])
         h = torch.cat([self.cls_tok.expand(len(x), -1, -1).to(h.dtype), h], dim=1)
-        visible = None if _no_padding(pad_mask) else F.pad(~pad_mask, (1, 0), value=True)
+        visible = F.pad(~pad_mask, (1, 0), value=True) if padded else None
         return self.enc_norm(self.encoder(h, visible, first_only=True).squeeze(1))
 
     def fuse(self, cls: Tensor, images: Tensor | None = None, gp_features: Tensor | None = None) -> Tensor:
@@ -286,28 +304,38 @@ class LightCurveCompressor(nn.Module):
         used = torch.zeros(self.num_codes * stages.shape[1], device=indices.device)
         return used.index_fill_(0, (stages + offset).flatten(), 1.0).sum() / stages.shape[1]
 
-    def compression_info(self) -> dict[str, float]:
-        """raw_bytes (all channels at `max_len` rows, as the original counts), compressed_bytes, compression_ratio.
+    def compression_info(self, detections: float | None = None) -> dict[str, float]:
+        """Bytes of a light curve and of its fingerprint.
 
-        vqvae: bits of the code indices rounded up to whole bytes. `detection_bytes`: what one detection really carries
-        (time, magnitude, error as float32, band as a byte), for a ratio against a light curve of n detections.
+        compressed_bytes (vqvae: bits of the code indices rounded up to whole bytes). raw_bytes and compression_ratio
+        are the original's: every channel at `max_len` rows, padding and what is never reconstructed included. What a
+        light curve of n detections really has is n times detection_bytes (time, magnitude, error, band):
+        ratio_a_detection is that of one detection, and with `detections` photometry_ratio is that of so many.
         """
         raw = self.in_channels * self.max_len * FLOAT_BYTES
         compressed = FLOAT_BYTES * self.latent_dim
         if self.mode == "vqvae":
             compressed = max(1, math.ceil(self.n_codebooks * math.ceil(math.log2(self.num_codes)) / 8))
-        return {"raw_bytes": raw, "compressed_bytes": compressed, "compression_ratio": raw / compressed,
-                "detection_bytes": 3 * FLOAT_BYTES + 1}  # fmt: skip
+        info = {"raw_bytes": raw, "compressed_bytes": compressed, "compression_ratio": raw / compressed,
+                "detection_bytes": DETECTION_BYTES, "ratio_a_detection": DETECTION_BYTES / compressed}  # fmt: skip
+        if detections is not None:
+            info |= {"detections": detections, "photometry_ratio": detections * DETECTION_BYTES / compressed}
+        return info
 
     # ---- state dicts of the original
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args, **kwargs):
         version = local_metadata.get("version")
-        if version is not None and version < 2:
-            self.set_compatibility(decode_all=True, embed_absent=True)
+        original = version < 2 if version is not None else not self._chosen or (self.decode_all and self.embed_absent)
+        if original:
+            if version is None and not self._chosen:
+                warnings.warn(NO_VERSION, stacklevel=3)
+            self._behave(True, True)
             if self.mode == "vqvae" and self.cls_head is not None and f"{prefix}cls_head.0.weight" not in state_dict:
                 self.cls_head, self.num_classes = None, 0  # the original has none in this mode
                 self._config["num_classes"] = 0
+        elif not self._chosen:
+            self._behave(False, False)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
 
 

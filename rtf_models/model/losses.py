@@ -12,7 +12,7 @@ BAND_CHANNELS = slice(4, 7)  # one-hot g, r, i
 
 
 def reconstruction_terms(x: Tensor, pad_mask: Tensor, cont_hat: Tensor, band_logits: Tensor):
-    """Squared errors and band cross-entropies, 0 where padding, and the right bands.
+    """Squared errors and band cross-entropies, 0 where padding (whatever it holds), and the right bands.
 
     x (B, L, C), pad_mask (B, L) True = padding, cont_hat (B, L, 4), band_logits (B, L, 3) -> squared (B, L, 4),
     cross_entropy (B, L), right (B, L) bool, valid (B, L) float32.
@@ -20,8 +20,8 @@ def reconstruction_terms(x: Tensor, pad_mask: Tensor, cont_hat: Tensor, band_log
     valid = (~pad_mask).float()
     band = x[..., BAND_CHANNELS].argmax(-1)
     logits = band_logits.float()
-    squared = (cont_hat.float() - x[..., :N_CONTINUOUS].float()).square() * valid[..., None]
-    cross_entropy = F.cross_entropy(logits.transpose(1, 2), band, reduction="none") * valid
+    squared = (cont_hat.float() - x[..., :N_CONTINUOUS].float()).square().masked_fill(pad_mask[..., None], 0.0)
+    cross_entropy = F.cross_entropy(logits.transpose(1, 2), band, reduction="none").masked_fill(pad_mask, 0.0)
     return squared, cross_entropy, (logits.argmax(-1) == band) & ~pad_mask, valid
 
 

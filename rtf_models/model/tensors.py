@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,16 @@ def load_tensors(path: Path, model: nn.Module, tensors: Mapping[str, torch.Tenso
                 f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
             )
         check_finite(path, name, tensor)
-    model.load_state_dict(tensors)
+    model.load_state_dict(with_versions(model, tensors))
+
+
+def with_versions(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
+    """The tensors as a state dict that says which behaviour they belong to: the model's own, as it is constructed. (A
+    state dict without versions is taken as the original's.)
+    """
+    state = OrderedDict(tensors)
+    state._metadata = model.state_dict()._metadata  # where torch keeps them
+    return state
 
 
 def check_finite(path: Path, name: str, tensor: torch.Tensor) -> None:

@@ -1,7 +1,8 @@
 """Vector quantisation with an exponential moving average (van den Oord et al. 2017, arXiv:1711.00937, appendix A).
 
 Kept alive by three things: cluster sizes start at 1 (not 0: an unused code would be divided by next to nothing), the
-codes start from k-means of the first training batch, and a code that is hardly used is put beside a busy one.
+codes start from k-means of the first training batch, and a code that is as good as never used is put beside a busy one.
+A code of a rare kind of source is rare, not dead: it keeps its place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMOOTHING = 1e-5  # of the cluster sizes (Laplace)
-DEAD_BELOW = 0.3  # of the mean cluster size
+DEAD_BELOW = 0.01  # of the mean cluster size; a higher one takes the codes of rare clusters away
 VECTORS_A_CENTRE = 32  # at the start: in many dimensions the mean of fewer is mostly noise
 LLOYD_STEPS = 10
 
@@ -89,7 +90,7 @@ class VectorQuantizer(nn.Module):
         self.codebook.weight.copy_(self.ema_embed_sum / smooth[:, None])
 
     def _split_busy_codes(self, z: Tensor) -> None:
-        """Each code that is hardly used moves beside one of the busiest and takes half of its share.
+        """Each code that is as good as never used moves beside one of the busiest and takes half of its share.
 
         Beside a code, not onto a vector: in many dimensions a lone vector is farther from all others than any average
         is, and a code put there would win nothing. The rarest meets the busiest, and so on; shapes are fixed, so that

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from rtf_models.model.tensors import with_versions
 from venom_hw.atomic import write_atomically
 
 from .errors import TrainError
@@ -68,9 +69,8 @@ def restore_state(folder: Path, state: dict, model: nn.Module, optimiser: torch.
         raise TrainError(f"{path}: missing or changed since {STATE} was written")
     tensors = load(content)
     try:
-        model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        model.load_state_dict(with_versions(model, weights))
     except RuntimeError as error:
         raise TrainError(f"{path}: of another network than these settings make ({error})") from error
     for name, parameter in model.named_parameters():

@@ -1,6 +1,7 @@
 """LightCurveCompressor: what each mode promises, whatever the batch, the train flag and the length."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -225,9 +226,58 @@ def test_version_of_the_state_dict_keeps_the_behaviour():
         target = small()
         target.load_state_dict(source.state_dict())
         assert target.config() == source.config()
+
+
+def plain_dictionary(model):
+    return {f"module.{name}".removeprefix("module."): tensor for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("mode", ["ae", "vae", "vqvae"])
+def test_a_state_dict_without_version_is_the_originals(mode):
+    """Metadata lost by a dict comprehension or a bare file: the same embeddings where image and features are absent."""
+    more = {"use_images": True, "gp_dim": 114}
+    old = small(mode, **more, decode_all=True, embed_absent=True)
+    (x, pad_mask), absent = batch(), (torch.zeros(3, 3, 63, 63), torch.zeros(3, 114))
+    target = small(mode, **more)
+    with pytest.warns(UserWarning, match="taken as the original"):
+        target.load_state_dict(plain_dictionary(old), strict=True)
+    assert target.config() == old.config()
+    torch.testing.assert_close(target.embed(x, pad_mask, *absent), old.embed(x, pad_mask, *absent))
+    if mode != "vqvae":  # whose codes, untrained, are all alike
+        assert not torch.allclose(small(mode, **more).embed(x, pad_mask, *absent), old.embed(x, pad_mask, *absent))
+
+
+def test_a_network_rebuilt_from_its_config_keeps_its_behaviour():
+    for behaviour in ({}, {"decode_all": True, "embed_absent": True}, {"decode_all": True}):
+        source = small(**behaviour)
+        target = LightCurveCompressor(**source.config())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            target.load_state_dict(plain_dictionary(source))
+        assert target.config() == source.config()
+
+
+def test_new_weights_after_the_originals():
     target = small()
-    target.load_state_dict(dict(old.state_dict()))  # a plain dictionary does not say: as constructed
-    assert not target.decode_all
+    target.load_state_dict(small(decode_all=True, embed_absent=True).state_dict())
+    target.load_state_dict(small().state_dict())
+    assert not target.decode_all and not target.embed_absent
+
+
+@pytest.mark.parametrize("mode", ["ae", "vqvae"])
+def test_padding_may_hold_anything(mode):
+    model, (x, pad_mask) = small(mode).eval(), batch()
+    spoiled = x.masked_fill(pad_mask[..., None], torch.nan)
+    assert pad_mask.any()
+    torch.testing.assert_close(model.embed(spoiled, pad_mask), model.embed(x, pad_mask))
+    error = model.reconstruction_error(x, pad_mask)
+    torch.testing.assert_close(model.reconstruction_error(spoiled, pad_mask), error)
+    expected = model.compute_loss(x, pad_mask, model(x, pad_mask))
+    for name, value in model.compute_loss(spoiled, pad_mask, model(spoiled, pad_mask)).items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+    model.zero_grad()
+    model.compute_loss(spoiled, pad_mask, model(spoiled, pad_mask))["total_loss"].backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_compression_info():
@@ -238,6 +288,13 @@ def test_compression_info():
         assert info["compressed_bytes"] == 4 * dim and round(info["compression_ratio"], 1) == ratio
     for codes, size in ((256, 1), (512, 2), (1024, 2), (1, 1)):
         assert LightCurveCompressor("vqvae", num_codes=codes).compression_info()["compressed_bytes"] == size
+
+
+def test_honest_ratio_counts_what_a_light_curve_has():
+    """26 detections of 13 bytes against 64 float32, whatever the padding and the channels."""
+    info = LightCurveCompressor("ae", 64, in_channels=67).compression_info(26)
+    assert info["photometry_ratio"] == pytest.approx(26 * 13 / 256)
+    assert info["ratio_a_detection"] == pytest.approx(13 / 256)
 
 
 @pytest.mark.parametrize(

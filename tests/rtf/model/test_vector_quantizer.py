@@ -22,6 +22,27 @@ def test_over_half_of_the_codes_live_after_200_steps(batch, dim):
     assert norms.max() < 3 * math.sqrt(dim)  # the original's: median 868 after one step
 
 
+@pytest.mark.parametrize("share", [0.003, 0.001])
+def test_a_rare_cluster_keeps_its_codes(share):
+    """One in some hundred vectors, far from all others (a tidal disruption among supernovae): rare, not dead."""
+
+    def draw(n):
+        z, rare = torch.randn(n, 8), torch.rand(n) < share
+        return torch.where(rare[:, None], 0.3 * z + 15, z), rare
+
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(64, 8)
+    for _ in range(600):
+        quantizer(draw(512)[0])
+    quantizer.eval()
+    z, rare = draw(40_000)
+    error = (quantizer(z)[0].detach() - z).square().mean(1)
+    assert rare.sum() > 10
+    assert error[rare].mean() < 1.0  # 114 and 173 with codes restarted below 0.3 of the mean size
+    assert error[~rare].mean() < 0.5
+    assert len(quantizer(z)[2].unique()) > 56
+
+
 def test_error_falls_well_below_the_variance():
     """Data on 8 dimensions of 64: quantisation must explain most of it, and a second codebook more."""
     torch.manual_seed(0)
