@@ -20,7 +20,7 @@ def reconstruction_terms(x: Tensor, pad_mask: Tensor, cont_hat: Tensor, band_log
     valid = (~pad_mask).float()
     band = x[..., BAND_CHANNELS].argmax(-1)
     logits = band_logits.float()
-    squared = (cont_hat.float() - x[..., :N_CONTINUOUS].float()).square().masked_fill(pad_mask[..., None], 0.0)
+    squared = (cont_hat.float() - x[..., :N_CONTINUOUS].float()).masked_fill(pad_mask[..., None], 0.0).square()
     cross_entropy = F.cross_entropy(logits.transpose(1, 2), band, reduction="none").masked_fill(pad_mask, 0.0)
     return squared, cross_entropy, (logits.argmax(-1) == band) & ~pad_mask, valid
 
