@@ -154,6 +154,85 @@ def test_transposed_weights_relu_and_copied_dimensions(tmp_path):
     assert np.array_equal(run_step(graph, {"x": integers}, {}).outputs["y"], expected)
 
 
+def matrix(shape, rng):
+    """A parameter on a grid of quarters."""
+    return numpy_helper.from_array(rng.integers(-20, 20, shape).astype(np.float32) / 4, "w")
+
+
+@pytest.mark.parametrize("perm", [[0, 1], [1, 0], None])
+def test_a_transpose_of_a_matrix_does_what_its_perm_says(tmp_path, perm):
+    """A square matrix: taking [0, 1] for a transposition would go unnoticed by its shape."""
+    rng = np.random.default_rng(5)
+    given = {} if perm is None else {"perm": perm}  # without perm, the axes are reversed
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["wt"], "Transpose_0", **given),
+        helper.make_node("MatMul", ["q", "wt"], ["m"], "MatMul_0"),
+    ]
+    path = graph_of(tmp_path, nodes, parameters=[matrix((4, 4), rng)], scale=1.0, bits=12)
+    graph = import_graph(OnnxGraph(path), {"x": FixedType(True, 8, 2)})
+    integers = rng.integers(-128, 128, (40, 4))
+    expected = graph["y"].type.from_value(Executor(path).run({"x": integers / 4})["y"])
+    assert len(np.unique(expected)) > 20
+    assert np.array_equal(run_step(graph, {"x": integers}, {}).outputs["y"], expected)
+
+
+@pytest.mark.parametrize("perm", [[0, 2, 1], [2, 1, 0], None])
+def test_a_transpose_of_a_constant_of_three_axes_is_refused(tmp_path, perm):
+    given = {} if perm is None else {"perm": perm}
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["wt"], "Transpose_3", **given),
+        helper.make_node("MatMul", ["q", "wt"], ["m"], "MatMul_0"),
+    ]
+    path = graph_of(tmp_path, nodes, parameters=[matrix((3, 4, 4), np.random.default_rng(0))], shape=(3, 4))
+    refuse(path, r"node 'Transpose_3' \(op Transpose\): of a constant of 3 axes by perm")
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Gemm"])
+@pytest.mark.parametrize("shape", [(4,), (3, 4, 4)])
+def test_a_product_by_a_constant_that_is_no_matrix_is_refused(tmp_path, op, shape):
+    node = helper.make_node(op, ["q", "w"], ["m"], f"{op}_0")
+    path = graph_of(tmp_path, [node], parameters=[matrix(shape, np.random.default_rng(0))])
+    refuse(path, rf"node '{op}_0' \(op {op}\): by a constant of {len(shape)} ax[ei]s; a matrix is supported")
+
+
+def reshape(tmp_path, target, shape=(2, 6), **attributes):
+    """x (batch, *shape) -> Quant -> Reshape to `target` -> Quant."""
+    node = helper.make_node("Reshape", ["q", "shape"], ["m"], "Reshape_4", **attributes)
+    return graph_of(tmp_path, [node], parameters=[numpy_helper.from_array(np.array(target), "shape")], shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [([0, 2, -1], "allowzero and a 0 in its shape"), ([-1, 0, 6], "allowzero and a 0 in its shape")],
+)
+def test_a_reshape_whose_zeros_are_sizes_is_refused(tmp_path, target, message):
+    """With allowzero a 0 is an empty dimension, not a copied one."""
+    refuse(reshape(tmp_path, target, allowzero=1), rf"node 'Reshape_4' \(op Reshape\): .*{message}")
+
+
+def test_allowzero_without_a_zero_changes_nothing(tmp_path):
+    graph = import_graph(OnnxGraph(reshape(tmp_path, [-1, 3, 4], allowzero=1)), {"x": FixedType(True, 8, 2)})
+    assert graph["y"].shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ([0, 12, 1, 0], "a 0 at axis 3 of its shape, but only 3 axes to copy from"),
+        ([0, 5, -1], r"the shape \[0, 5, -1\] for \(2, 6\)"),
+        ([-1, 6], r"the shape \[-1, 6\] for \(2, 6\)"),
+    ],
+)
+def test_a_reshape_that_does_not_fit_or_moves_the_batch_is_refused(tmp_path, target, message):
+    refuse(reshape(tmp_path, target), rf"node 'Reshape_4' \(op Reshape\): has {message}")
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_flatten_of_other_axes_is_refused(tmp_path, axis):
+    node = helper.make_node("Flatten", ["q"], ["m"], "Flatten_1", axis=axis)
+    refuse(graph_of(tmp_path, [node], shape=(2, 6)), rf"node 'Flatten_1' \(op Flatten\): at axis {axis}; axis 1")
+
+
 def test_an_unsupported_operation_is_named(tmp_path):
     path = graph_of(tmp_path, [helper.make_node("CumSum", ["q", "axis"], ["m"], "CumSum_7")],
                     parameters=[numpy_helper.from_array(np.array(1), "axis")])  # fmt: skip

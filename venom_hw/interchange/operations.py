@@ -83,13 +83,27 @@ def matmul(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
         return product(im, node, node.input[0], node.input[1], False)
     source = im.file.producer.get(node.input[1])
     if source is not None and source.op_type == "Transpose" and im.file.constant(source.input[0]) is not None:
-        return product(im, node, node.input[0], source.input[0], True)
+        return product(im, node, node.input[0], source.input[0], _transposes(im, source))
     return im.builder.matmul(im.lower(node.input[0]), im.lower(node.input[1]), name=im.name("matmul"))
 
 
+def _transposes(im: Lowering, node: onnx.NodeProto) -> bool:
+    """Whether a Transpose of a constant matrix exchanges its axes (perm [0, 1] leaves it as it is)."""
+    axes = im.file.constant(node.input[0]).ndim
+    perm = list(im.file.attribute(node, "perm", range(axes)[::-1]))
+    if axes != 2 or sorted(perm) != [0, 1]:
+        raise im.file.refuse(node, f"of a constant of {axes} axes by perm {perm}; a matrix is supported")
+    return perm == [1, 0]
+
+
 def product(im: Lowering, node, x: str, w: str, transposed: bool) -> str:
-    if im.file.constant(w) is None or im.file.constant(x) is not None:
+    """x @ w of a constant matrix w; x @ w.T with `transposed`."""
+    constant = im.file.constant(w)
+    if constant is None or im.file.constant(x) is not None:
         raise im.file.refuse(node, "needs a variable on the left and a constant matrix on the right")
+    if constant.ndim != 2:
+        axes = f"{constant.ndim} ax{'i' if constant.ndim == 1 else 'e'}s"
+        raise im.file.refuse(node, f"by a constant of {axes}; a matrix is supported")
     x = im.lower(x)
     weights, type_ = im.file.constant_integers(w)
     frac = np.asarray(type_.frac)
@@ -212,16 +226,29 @@ def reshape(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
     given = im.file.parameters.get(node.input[1])
     if given is None:
         raise im.file.refuse(node, "has a shape that is computed; a constant one is supported")
+    given = [int(s) for s in given]
+    if 0 in given and im.file.attribute(node, "allowzero", 0):
+        raise im.file.refuse(node, "has allowzero and a 0 in its shape (an empty tensor)")
     before = im.shape(im.lower(node.input[0]))
-    shape = [before[k] if s == 0 else int(s) for k, s in enumerate(given[1:])]  # 0 copies
-    size = int(np.prod(before))
-    known = int(np.prod([s for s in shape if s > 0]))
-    return _reshaped(im, node, [size // known if s == -1 else s for s in shape])
+    beyond = [k for k, s in enumerate(given) if s == 0 and k > len(before)]
+    if beyond:
+        axes = len(before) + 1
+        raise im.file.refuse(node, f"has a 0 at axis {beyond[0]} of its shape, but only {axes} axes to copy from")
+    shape = [before[k] if s == 0 else s for k, s in enumerate(given[1:])]  # 0 copies
+    size, known = int(np.prod(before)), int(np.prod([s for s in shape if s > 0]))
+    shape = [size // known if s == -1 else s for s in shape]
+    if int(np.prod(shape)) != size:
+        raise im.file.refuse(node, f"has the shape {given} for {before} behind the batch axis; the batch must stay")
+    return _reshaped(im, node, shape)
 
 
 @lowers("Flatten")
 def flatten(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
-    return _reshaped(im, node, [int(np.prod(im.shape(im.lower(node.input[0]))))])
+    shape = im.shape(im.lower(node.input[0]))
+    axis = int(im.file.attribute(node, "axis", 1))
+    if axis not in (1, -len(shape)):
+        raise im.file.refuse(node, f"at axis {axis}; axis 1, which keeps the batch, is supported")
+    return _reshaped(im, node, [int(np.prod(shape))])
 
 
 @lowers("Slice")
