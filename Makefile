@@ -64,7 +64,7 @@ golden: setup ## Regenerate the golden vectors and show what changed (MODEL=)
 tutorial: setup tools ## Simulate, train briefly, evaluate, quantise, generate, compare (minutes)
 	$(PY) -m venom_hw tutorial $(ARGS)
 
-bench: setup tools ## Measure speeds: scan, golden model, generation, RTL simulation (writes build/bench/)
+bench: setup tools ## Measure speeds: scan, golden model, RTL simulation, RTF, streams (writes build/bench/)
 	$(PY) -m benchmarks.run $(ARGS)
 
 train: setup ## Train a float model: PRESET=ptsi|inhf (simulated) or DATA=folder, OUT=
