@@ -112,27 +112,83 @@ def packet_detections(packet: Mapping, *, use_history: bool = True, name: str = 
     return found.take(np.lexsort((found.band, found.jd)))
 
 
-def merged(parts: Sequence[Detections]) -> tuple[Detections, int]:
-    """Detections of several packets as one set, sorted by time, and how many repetitions went away.
+@dataclass
+class _Seen:
+    """Every detection of an object so far, each once, in the order in which packets brought them.
 
-    A detection is known by its candid, or by band and time. Of its copies a packet's own candidate stays (it has the
-    stamps and all of the metadata), else the one with the most metadata.
+    parts: the detections that each packet brought. kept: which of them belong to the light curve. newest: (jd, band) of
+    the last one that does.
     """
-    every = Detections(*(np.concatenate([getattr(x, name) for x in parts]) for name in
-                         Detections.__dataclass_fields__))
-    rank = np.isfinite(every.metadata).sum(axis=1) + (every.packet >= 0) * (N_METADATA + 1)
-    order = np.lexsort((-rank, every.band, np.round(every.jd / _SAME)))
-    seen: set = set()
-    keep = []
-    for k in order:
-        keys = {(round(float(every.jd[k]) / _SAME), int(every.band[k]))}
-        if every.candid[k]:
-            keys.add(int(every.candid[k]))
-        if not keys & seen:
+
+    parts: list[Detections]
+    kept: list[np.ndarray]
+    newest: tuple[float, int] = (-np.inf, 0)
+    repeated: int = 0
+    negative: int = 0
+    late: int = 0
+
+    def add(self, packet: Detections, keep_negative: bool) -> None:
+        """The detections of the next packet. Of copies in one packet its own candidate counts, else the one with the
+        most metadata; of copies in several, the first packet's."""
+        own = packet.packet >= 0
+        rank = np.isfinite(packet.metadata).sum(axis=1) + own * (N_METADATA + 1)
+        new = _first_of_each(packet.take(np.argsort(-rank, kind="stable")))
+        self.repeated += len(packet) - len(new)
+        if self.parts:
+            again = _same(new, _joined(self.parts)).any(axis=1)
+            self.repeated += int(again.sum())
+            new = new.take(np.flatnonzero(~again))
+        new = new.take(np.lexsort((new.band, new.jd)))
+        wanted = new.positive | keep_negative
+        jd, band = self.newest
+        late = wanted & ((new.jd < jd) | ((new.jd == jd) & (new.band < band)))
+        self.negative += int((~wanted).sum())
+        self.late += int(late.sum())
+        self.parts.append(new)
+        self.kept.append(wanted & ~late)
+        if self.kept[-1].any():
+            last = np.flatnonzero(self.kept[-1])[-1]
+            self.newest = float(new.jd[last]), int(new.band[last])
+
+
+def _joined(parts: Sequence[Detections]) -> Detections:
+    return Detections(*(np.concatenate([getattr(x, name) for x in parts]) for name in Detections.__dataclass_fields__))
+
+
+def _same(one: Detections, other: Detections) -> np.ndarray:
+    """(L, M) bool: the same candid, or the same band and closer than _SAME."""
+    candid = (one.candid[:, None] == other.candid) & (one.candid[:, None] != 0)
+    return candid | ((one.band[:, None] == other.band) & (np.abs(one.jd[:, None] - other.jd) <= _SAME))
+
+
+def _first_of_each(found: Detections) -> Detections:
+    same = _same(found, found)
+    keep: list[int] = []
+    for k in range(len(found)):
+        if not same[k, keep].any():
             keep.append(k)
-        seen |= keys
-    kept = every.take(np.array(keep))
-    return kept.take(np.lexsort((kept.band, kept.jd))), len(every) - len(kept)
+    return found.take(np.array(keep, np.int64))
+
+
+def light_curve(parts: Sequence[Detections], *, keep_negative: bool = False,
+                notes: Counter | None = None) -> Detections:
+    """The detections of an object's packets as they became known, sorted by time; `notes` counts what is left out.
+
+    The packets are taken in the order of their own alerts' times. Each brings the detections that no earlier one had
+    (a detection is known by its candid, or by band and time). A latecomer, earlier than the newest detection that was
+    known before its packet came, is left out: put in its place, it would change what the first detections were for
+    everyone who looked at them then. So the first n detections follow from the packets up to theirs alone.
+    """
+    own = [(float(x.jd[x.packet >= 0][0]), int(x.candid[x.packet >= 0][0])) for x in parts]
+    seen = _Seen([], [])
+    for k in sorted(range(len(parts)), key=own.__getitem__):
+        seen.add(parts[k], keep_negative)
+    if notes is not None:
+        counts = {"repeated detections left out": seen.repeated, "negative detections left out": seen.negative,
+                  "latecomers left out (an alert's history had earlier detections than were known before)": seen.late}
+        notes.update({key: count for key, count in counts.items() if count})
+    found = _joined(seen.parts)
+    return found.take(np.flatnonzero(np.concatenate(seen.kept)))
 
 
 def source_from_alerts(object_id: str, packets: Sequence[Mapping], *, use_history: bool = True,
@@ -140,8 +196,10 @@ def source_from_alerts(object_id: str, packets: Sequence[Mapping], *, use_histor
                        stamps: Callable[[int], np.ndarray] | None = None, notes: Counter | None = None) -> Source:
     """The light curve of an object from its packets, in any order.
 
-    Repeated detections (the same candid, or the same band and time) go in once. Detections of negative difference flux
-    (isdiffpos) are left out unless `keep_negative`: their magnitude is of a fading, not of light.
+    Repeated detections (the same candid, or the same band and time) go in once; latecomers of a later packet's history
+    do not go in (`light_curve`), so that another future leaves the first n detections as they are. Detections of
+    negative difference flux (isdiffpos) are left out unless `keep_negative`: their magnitude is of a fading, not of
+    light.
 
     Args:
         packets: as `read_packets` gives them, all of this object.
@@ -157,13 +215,9 @@ def source_from_alerts(object_id: str, packets: Sequence[Mapping], *, use_histor
     notes = Counter() if notes is None else notes
     if not packets:
         raise DataError(f"object {object_id}", None, "no packets", "at least one")
-    found, repeated = merged([packet_detections(packet, use_history=use_history, number=k, notes=notes)
-                              for k, packet in enumerate(packets)])
-    if repeated:
-        notes["repeated detections left out"] += repeated
-    if not keep_negative and not found.positive.all():
-        notes["negative detections left out"] += int((~found.positive).sum())
-        found = found.take(np.flatnonzero(found.positive))
+    parts = [packet_detections(packet, use_history=use_history, number=k, notes=notes)
+             for k, packet in enumerate(packets)]
+    found = light_curve(parts, keep_negative=keep_negative, notes=notes)
     if not len(found):
         raise DataError(f"object {object_id}", "isdiffpos", "all detections are negative", "a positive detection")
     extra = _images(packets, found, stamps, notes) if images else {}

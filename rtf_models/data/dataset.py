@@ -65,8 +65,10 @@ class SourceDataset(Dataset):
         """{"x": (L, C) float32, "label_fine", "label_coarse", "obj_id", "seq_len" [, "images"] [, "gp_features"]}."""
         index = range(len(self))[index]
         source = self.sources[index]
-        count = self._count(index, self.inputs.length(source, self.max_detections))
-        item = self.inputs.prepare(source, count)
+        whole = self.inputs.length(source, self.max_detections)
+        count = self._count(index, whole)
+        uncut = count == whole and (self.max_detections is None or self.max_detections >= len(source))
+        item = self.inputs.prepare(source, None if uncut else count)
         for key in ("x", "images", "gp_features"):
             if key in item:
                 item[key] = torch.from_numpy(item[key])

@@ -36,7 +36,8 @@ class InputSpec:
         missing_mask: 30 more channels, 1 where a metadata value is missing ("global" only).
         images: one cutout triplet a source.
         features: "none"; "causal": of the largest stored count of detections that is at most the number seen, scaled by
-            the training set; "file": the original's: whatever the file holds, computed from the whole light curve.
+            the training set; "file": the original's: of a whole source whatever the file holds, computed from the whole
+            light curve; of a prefix the vector of the prefix where there is one, else zeros.
         feature_mask: 114 more values, 1 where a feature is missing ("causal" only).
         zero_point: AB mag.
         base_mean, base_std, metadata_center, metadata_scale, feature_center, feature_scale: 4, 30, 114 numbers.
@@ -129,8 +130,12 @@ class InputSpec:
             count = min(count, source.count_within(self.horizon))
         return count if self.max_len is None else min(count, self.max_len)
 
-    def prepare(self, source: Source, n: int | None = None) -> dict:
+    def prepare(self, source: Source, n: int | None = None, *, allow_future_features: bool = False) -> dict:
         """The network's inputs for the first `n` detections (all if None); nothing later goes into them.
+
+        Args:
+            allow_future_features: with features "file", hand over the whole curve's vector for a prefix too, to repeat
+                the original's numbers: it knows detections after `n`.
 
         Returns:
             {"x": (L, in_channels) float32, "seq_len": L}, with "images" (3, 63, 63) float32 (zeros where there is no
@@ -146,7 +151,8 @@ class InputSpec:
         if self.images:
             out["images"] = self._stamp(source, count)
         if self.features != "none":
-            out["gp_features"] = self._features(source, count)
+            seen = len(source) if n is None or allow_future_features else n
+            out["gp_features"] = self._features(source, seen if self.features == "file" else count)
         return out
 
     def _base(self, source: Source, count: int) -> np.ndarray:
@@ -182,14 +188,13 @@ class InputSpec:
             return EMPTY_STAMP.copy()
         return scaled_stamp(source.images(int(np.flatnonzero(source.has_image[:count])[-1])))
 
-    def _features(self, source: Source, count: int) -> np.ndarray:
-        if self.features == "file":
-            values = source.features[-1] if source.features is not None and len(source.features) else None
-            values = np.zeros(N_FEATURES, np.float32) if values is None else values
-            return np.clip(np.where(np.isfinite(values), values, np.float32(0)), -LIMIT, LIMIT)
-        values = source.features_at(count)
+    def _features(self, source: Source, seen: int) -> np.ndarray:
+        """The vector of the largest stored count that is at most `seen` detections."""
+        values = source.features_at(seen)
         values = np.full(N_FEATURES, np.nan, np.float32) if values is None else values
         missing = ~np.isfinite(values)
+        if self.features == "file":
+            return np.clip(np.where(missing, np.float32(0), values), -LIMIT, LIMIT)
         center, scale = self._arrays["features"]
         scaled = np.where(missing, 0, np.clip((values - center) / scale, -LIMIT, LIMIT)).astype(np.float32)
         return np.concatenate([scaled, missing.astype(np.float32)]) if self.feature_mask else scaled

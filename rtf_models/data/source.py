@@ -33,7 +33,8 @@ class Source:
             nothing later.
 
     Raises:
-        DataError: shapes that do not go together, no detection, a value that is not finite, times not ascending.
+        DataError: shapes that do not go together, no detection, a value that is no number or not finite, times not
+            ascending, feature counts beyond the detections.
     """
 
     object_id: str
@@ -53,7 +54,10 @@ class Source:
                  "metadata": np.float32, "has_image": np.bool_, "features": np.float32, "feature_counts": np.int64}
         for field, kind in kinds.items():
             if (value := getattr(self, field)) is not None:
-                object.__setattr__(self, field, np.asarray(value, kind))
+                value = np.asarray(value)
+                if value.dtype.kind not in "biuf" and value.size:
+                    raise self._error(field, f"values of type {value.dtype}", "real numbers")
+                object.__setattr__(self, field, value.astype(kind, copy=False))
         object.__setattr__(self, "label", int(self.label))
         self._check()
 
@@ -64,7 +68,7 @@ class Source:
         shapes = {"band": (count,), "mag": (count,), "mag_err": (count,), "metadata": (count, N_METADATA),
                   "has_image": (count,)}
         if self.features is not None:
-            rows = len(self.features)
+            rows = len(self.features) if self.features.ndim else 0
             shapes |= {"features": (rows, N_FEATURES), "feature_counts": (rows,)}
             if self.feature_counts is None:
                 raise self._error("feature_counts", "missing", "the detections that each row of features has seen")
@@ -80,8 +84,14 @@ class Source:
             raise self._error("band", f"values {np.unique(self.band).tolist()}", "0 (g), 1 (r) or 2 (i)")
         if (np.diff(self.time) < 0).any():
             raise self._error("time", "not ascending", "detections sorted by time")
-        if self.feature_counts is not None and (np.diff(self.feature_counts) <= 0).any():
-            raise self._error("feature_counts", f"{self.feature_counts.tolist()}", "ascending counts")
+        if self.feature_counts is not None:
+            self._check_counts(count)
+
+    def _check_counts(self, count: int):
+        """A vector of more detections than there are would know what comes after them."""
+        found = self.feature_counts
+        if (np.diff(found) <= 0).any() or (found.size and not 1 <= found[0] <= found[-1] <= count):
+            raise self._error("feature_counts", f"{found.tolist()}", f"ascending counts from 1 to {count}")
 
     def _error(self, field, what, expected):
         return DataError(f"source {self.object_id}", field, what, expected)

@@ -59,10 +59,10 @@ def test_repeated_detections_go_in_once():
     first = record(5.0, 1, candid=55, rb=0.5, fwhm=2.0, sgscore1=0.9)
     again = {key: value for key, value in first.items() if key not in ("sgscore1", "fwhm")}
     notes = Counter()
-    source = source_from_alerts("x", [packet(record(9.0, 2, candid=77), [again, record(4.0)]), packet(first)],
+    source = source_from_alerts("x", [packet(record(9.0, 2, candid=77), [again, record(7.0)]), packet(first)],
                                 images=False, notes=notes)
-    assert source.time.tolist() == [4, 5, 9]
-    assert source.metadata[1, METADATA_FIELDS.index("sgscore1")] == np.float32(0.9)
+    assert source.time.tolist() == [5, 7, 9]
+    assert source.metadata[0, METADATA_FIELDS.index("sgscore1")] == np.float32(0.9)
     assert notes == {"repeated detections left out": 1}
 
 

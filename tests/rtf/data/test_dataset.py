@@ -1,5 +1,7 @@
 """The torch data set, prefixes and batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -113,3 +115,25 @@ def test_bad_arguments(sources, inputs):
         SourceDataset(sources, inputs, min_detections=0)
     with pytest.raises(DataError, match="max_detections"):
         SourceDataset(sources, inputs, max_detections=0)
+
+
+def test_features_of_the_original_go_with_whole_curves_only(make_source):
+    """Truncated items have no vector of the whole curve; those that stay whole have it, max_len or not."""
+    sources = []
+    for k, count in enumerate((4, 30, 60)):
+        source = make_source(np.random.default_rng(k), count, f"s{k}")
+        sources.append(replace(source, features=np.ones((1, 114)), feature_counts=[count]))
+    spec = InputSpec.original(metadata=False, features=True, max_len=40)
+    known = [bool(item["gp_features"].any()) for item in SourceDataset(sources, spec)]
+    assert known == [True, True, True]
+    known = [bool(item["gp_features"].any()) for item in SourceDataset(sources, spec, max_detections=10)]
+    assert known == [True, False, False]
+    data = SourceDataset(sources, spec, random_truncate=True, seed=1)
+    seen = set()
+    for epoch in range(60):
+        data.set_epoch(epoch)
+        for item, source in zip((data[k] for k in range(3)), sources, strict=True):
+            whole = item["seq_len"] == spec.length(source)
+            assert bool(item["gp_features"].any()) == whole
+            seen.add(whole)
+    assert seen == {True, False}

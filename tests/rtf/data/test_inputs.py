@@ -14,7 +14,7 @@ from rtf_models.data.scaling import robust
 from rtf_models.data.source import Source
 from rtf_models.errors import DataError
 
-KINDS = ("plain", "global", "per_sample", "everything", "original")
+KINDS = ("plain", "global", "per_sample", "everything", "original", "original_features")
 
 
 def specs(sources) -> dict[str, InputSpec]:
@@ -24,6 +24,7 @@ def specs(sources) -> dict[str, InputSpec]:
         "per_sample": InputSpec.fit(sources, metadata="per_sample", max_len=20),
         "everything": InputSpec.fit(sources, metadata="global", images=True, features="causal", horizon=30.0),
         "original": InputSpec.original(images=True),
+        "original_features": InputSpec.original(features=True, max_len=20),
     }
 
 
@@ -73,12 +74,33 @@ def test_no_later_detection_reaches_a_prefix(fitted, make_source, count, kind, s
         np.testing.assert_array_equal(one[key], other[key])
 
 
-def test_the_original_leaks_its_features(make_source):
-    """The other side of the test above: with features "file" a later detection does reach a prefix."""
+def test_the_originals_features_of_a_prefix_are_missing(make_source):
+    """Its files hold one vector, of the whole curve: a prefix gets it only where that is asked for."""
     source = make_source(np.random.default_rng(3), 20, features=True)
-    changed = replace(source, features=np.where(source.feature_counts[:, None] == 20, 1.0, source.features))
+    original = replace(source, features=source.features[-1:], feature_counts=source.feature_counts[-1:])
     spec = InputSpec.original(metadata=False, features=True)
-    assert (spec.prepare(source, 5)["gp_features"] != spec.prepare(changed, 5)["gp_features"]).any()
+    whole = spec.prepare(original)["gp_features"]
+    np.testing.assert_array_equal(whole, np.clip(np.nan_to_num(source.features[-1]), -10, 10))
+    for n in (20, 300):
+        np.testing.assert_array_equal(spec.prepare(original, n)["gp_features"], whole)
+    for n in (1, 5, 19):
+        assert not spec.prepare(original, n)["gp_features"].any()
+        assert not spec.prepare(original.prefix(n))["gp_features"].any()
+        leaked = spec.prepare(original, n, allow_future_features=True)
+        np.testing.assert_array_equal(leaked["gp_features"], whole)
+        assert leaked["seq_len"] == n
+    # a folder of ours has vectors of prefixes: those are of the past
+    known = np.clip(np.nan_to_num(source.features[list(source.feature_counts).index(5)]), -10, 10)
+    np.testing.assert_array_equal(spec.prepare(source, 7)["gp_features"], known)
+
+
+def test_what_a_network_leaves_out_of_a_whole_curve_does_not_make_it_a_prefix(make_source):
+    """A curve longer than max_len is given whole: it keeps its vector, as the original's reader hands it over."""
+    source = make_source(np.random.default_rng(3), 30)
+    source = replace(source, features=np.ones((1, 114)), feature_counts=[30])
+    spec = InputSpec.original(metadata=False, features=True, max_len=20)
+    assert (spec.prepare(source)["gp_features"] == 1).all() and spec.prepare(source)["seq_len"] == 20
+    assert not spec.prepare(source, 25)["gp_features"].any()
 
 
 def test_constant_metadata_survive_global_scaling(training):
