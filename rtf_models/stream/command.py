@@ -20,6 +20,8 @@ kafka://host:port/topic (package confluent-kafka; topics with commas, ^pattern f
 Each alert's light curve is its own prv_candidates, extended by what the stream has seen of the object before: a bounded
 memory of the objects seen last (--history). It ends at the alert and goes back as far as the model looks (its horizon).
 Negative differences and upper limits do not count; an alert of an object without any detection gives no fingerprint.
+A model that takes images sees the newest triplet at hand: the alert's own, or, where that is missing, damaged or cut
+off by an edge, the one of an earlier alert of the stream (--image-history), as in preprocessing.
 
 --output-dir gets
   fingerprints-00000002.avro ...  parts, whole as soon as they are visible: objectId, candid, jd, n_detections,
@@ -48,7 +50,7 @@ read them back:
   for part in read_fingerprints("fingerprints"): part.object_id, part.latent, part.anomaly
 """
 LIVE_WAIT = 30.0
-DEFAULTS = {"batch": 64, "part_rows": 4096, "history": 20_000, "remember": 200_000}
+DEFAULTS = {"batch": 64, "part_rows": 4096, "history": 20_000, "image_history": 1000, "remember": 200_000}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
                         help=f"objects whose detections are remembered, 0: none (default {DEFAULTS['history']})")
     memory.add_argument("--history-detections", type=int, metavar="N",
                         help="detections remembered of all objects together (default 50 an object)")
+    memory.add_argument("--image-history", type=int, default=DEFAULTS["image_history"], metavar="OBJECTS",
+                        help="objects whose newest image is remembered, 40 kB each, 0: none "
+                             f"(default {DEFAULTS['image_history']}; only of a model that takes images)")
     memory.add_argument("--remember", type=int, default=DEFAULTS["remember"], metavar="ALERTS",
                         help=f"alerts remembered to notice repeats, 0: none (default {DEFAULTS['remember']})")
     pace = p.add_argument_group("pace")
@@ -96,8 +101,8 @@ def parser() -> argparse.ArgumentParser:
 
 def check(args: argparse.Namespace) -> None:
     """Raises RtfError for numbers that make no sense."""
-    least = {"batch": 1, "part_rows": 1, "history": 0, "history_detections": 1, "remember": 0, "max_wait": 0,
-             "settle": 0, "idle_exit": 0, "max_alerts": 1}
+    least = {"batch": 1, "part_rows": 1, "history": 0, "history_detections": 1, "image_history": 0, "remember": 0,
+             "max_wait": 0, "settle": 0, "idle_exit": 0, "max_alerts": 1}
     for name, low in least.items():
         value = getattr(args, name)
         if value is not None and not value >= low:
@@ -128,8 +133,9 @@ def options_of(args: argparse.Namespace, live: bool):
 
     wait = args.max_wait if args.max_wait is not None else LIVE_WAIT if live else math.inf
     return EncodeOptions(batch=args.batch, part_rows=args.part_rows, max_wait=wait, form=args.format, int8=args.int8,
-                         history=args.history, history_detections=args.history_detections, remember=args.remember,
-                         max_alerts=args.max_alerts, idle_exit=args.idle_exit)
+                         history=args.history, history_detections=args.history_detections,
+                         image_history=args.image_history, remember=args.remember, max_alerts=args.max_alerts,
+                         idle_exit=args.idle_exit)
 
 
 class Stop:

@@ -60,14 +60,13 @@ def window(rows: np.ndarray, jd: float, days: float | None, longest: int | None)
     return rows[max(start, end - longest if longest else 0) : end]
 
 
-def source_of(object_id: str, rows: np.ndarray, image: np.ndarray | None = None) -> Source:
-    """The rows (at least one, sorted) as a Source. image: (3, 63, 63) of the last detection."""
+def source_of(object_id: str, rows: np.ndarray, image: tuple[np.ndarray, int] | None = None) -> Source:
+    """The rows (at least one, sorted) as a Source. image: (3, 63, 63), and which of the rows it shows."""
     extra: dict = {}
     if "metadata" in rows.dtype.names:
         extra["metadata"] = np.ascontiguousarray(rows["metadata"])
     if image is not None:
-        has_image = np.zeros(len(rows), bool)
-        has_image[-1] = True
-        extra |= {"images": lambda _: image, "has_image": has_image}
+        pixels, place = image
+        extra |= {"images": lambda _: pixels, "has_image": np.arange(len(rows)) == place}
     return Source(object_id=object_id, time=np.ascontiguousarray(rows["jd"]), band=rows["band"].astype(np.int64),
                   mag=np.ascontiguousarray(rows["mag"]), mag_err=np.ascontiguousarray(rows["mag_err"]), **extra)

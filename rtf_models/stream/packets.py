@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.alerts import packet_detections
-from ..data.stamp import NoStamp, packet_stamps
 from .detections import moment, row_type
 
 FIELDS = ("objectId", "candid", "candidate", "prv_candidates")
@@ -20,14 +19,15 @@ class BrokenPacket(ValueError):
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert: object_id, candid, jd (days) of its own exposure; rows (L,) of `row_type`, sorted by time, each
-    exposure once, none later than the alert: its own detection and those of its `prv_candidates`. Negative differences
-    and upper limits are not among them, so L may be 0. own: its own detection is among them, as the last one.
+    """One alert: object_id, candid, jd (days) and band of its own exposure; rows (L,) of `row_type`, sorted by time,
+    each exposure once, none later than the alert: its own detection and those of its `prv_candidates`. Negative
+    differences and upper limits are not among them, so L may be 0. own: its own detection is among them.
     """
 
     object_id: str
     candid: int
     jd: float
+    band: int
     rows: np.ndarray
     own: bool
 
@@ -40,7 +40,7 @@ def alert_of(packet: Mapping, *, metadata: bool) -> Alert:
     if isinstance(candid, bool) or not isinstance(candid, int) or not -(2**63) <= candid < 2**63:
         raise BrokenPacket(f"field 'candid' is {candid!r}, expected a whole number of 64 bits")
     found = packet_detections(packet)
-    jd = float(found.jd[found.packet >= 0][0])
+    jd, band = float(found.jd[found.packet >= 0][0]), int(found.band[found.packet >= 0][0])
     # of the copies of an exposure the packet's own candidate is kept: its metadata are complete
     order = np.lexsort((found.packet < 0, found.band, moment(found.jd)))
     times, bands = moment(found.jd)[order], found.band[order]
@@ -50,12 +50,4 @@ def alert_of(packet: Mapping, *, metadata: bool) -> Alert:
     rows = np.zeros(len(chosen), row_type(metadata))
     for name in rows.dtype.names:
         rows[name] = getattr(found, name)[chosen]
-    return Alert(object_id, candid, jd, rows, bool((found.packet[chosen] >= 0).any()))
-
-
-def stamp_of(packet: Mapping) -> np.ndarray | None:
-    """(3, 63, 63) float32 of a packet's three cutouts; None if one is missing, damaged or clipped by an edge."""
-    try:
-        return packet_stamps(packet)
-    except NoStamp:
-        return None
+    return Alert(object_id, candid, jd, band, rows, bool((found.packet[chosen] >= 0).any()))

@@ -19,10 +19,11 @@ from .detections import source_of
 from .encoder import Encoder
 from .history import History
 from .journal import Journal
-from .packets import Alert, BrokenPacket, alert_of, stamp_of
+from .packets import Alert, BrokenPacket, alert_of
 from .parts import Fingerprints, encode_part
 from .recent import RecentAlerts
 from .state import changed_state, restore, whole_state
+from .triplets import Triplets
 
 COUNTERS = ("alerts", "fingerprints", "duplicates", "no_detection", "broken")
 LEAST_WHOLE = 4 << 20  # bytes of changes before the state is written whole again
@@ -33,8 +34,9 @@ IDLE_LOOK = 0.2  # seconds that one look for alerts may take while a batch waits
 class EncodeOptions:
     """batch: alerts encoded together. part_rows: fingerprints a part. max_wait: seconds after which what has been taken
     is committed, however little. form: "avro" or "parquet". int8: fingerprints as bytes. history: objects remembered;
-    history_detections: of all of them together (None: 50 an object). remember: alerts remembered, to notice repeats.
-    max_alerts: stop after so many in this run. idle_exit: stop when nothing has come for so many seconds.
+    history_detections: of all of them together (None: 50 an object). image_history: objects whose newest triplet is
+    remembered, if the network takes images. remember: alerts remembered, to notice repeats. max_alerts: stop after so
+    many in this run. idle_exit: stop when nothing has come for so many seconds.
     """
 
     batch: int = 64
@@ -44,6 +46,7 @@ class EncodeOptions:
     int8: bool = False
     history: int = 20_000
     history_detections: int | None = None
+    image_history: int = 1000
     remember: int = 200_000
     max_alerts: int | None = None
     idle_exit: float | None = None
@@ -70,13 +73,14 @@ class Pipeline:
         self.stream, self.encoder, self.journal, self.options = stream, encoder, journal, options
         self.history = History(options.history, encoder.days, encoder.longest, metadata=encoder.metadata,
                                detections=options.history_detections)
+        self.triplets = Triplets(options.image_history)
         self.recent = RecentAlerts(options.remember)
         self.totals = dict.fromkeys(COUNTERS, 0) | dict(journal.last.totals if journal.last else {})
         self.parts: list[str] = []
         self._open = _Open()
         self._base_bytes = self._changed_bytes = 0
         states = journal.states()
-        positions = restore(states, self.history, self.recent)
+        positions = restore(states, self.history, self.triplets, self.recent)
         if states:
             self._base_bytes, self._changed_bytes = len(states[0]), sum(map(len, states[1:]))
         self.stream.resume(positions)
@@ -151,7 +155,7 @@ class Pipeline:
             self.totals["no_detection"] += 1
             return
         try:
-            image = stamp_of(arrival.packet) if self.encoder.images and alert.own else None
+            image = self.triplets.newest(alert, arrival.packet, rows) if self.encoder.images else None
             item = self.encoder.prepare(source_of(alert.object_id, rows, image))
         except MissingPackage:
             raise
@@ -197,10 +201,10 @@ class Pipeline:
             files[f"dead_letters/dead-{number:08d}.jsonl"] = text.encode()
         whole = self.journal.last is None or self._changed_bytes > max(self._base_bytes, LEAST_WHOLE)
         if whole:
-            state = whole_state(self.history, self.recent, self.stream.whole_position())
+            state = whole_state(self.history, self.triplets, self.recent, self.stream.whole_position())
             self._base_bytes, self._changed_bytes = len(state), 0
         else:
-            state = changed_state(self.history, self.recent, self.stream.changed_position())
+            state = changed_state(self.history, self.triplets, self.recent, self.stream.changed_position())
             self._changed_bytes += len(state)
         self.journal.commit(files, state, whole_state=whole, totals=self.totals, note=self.stream.note())
         self._open = _Open()

@@ -8,6 +8,7 @@ from rtf_models.stream.detections import merged, row_type, source_of, window
 from rtf_models.stream.history import History
 from rtf_models.stream.recent import RecentAlerts
 from rtf_models.stream.state import changed_state, restore, whole_state
+from rtf_models.stream.triplets import Triplets
 
 seen_on = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), max_size=6)
 touches = st.lists(st.tuples(st.integers(0, 4), st.floats(0, 60), seen_on), max_size=40)
@@ -55,18 +56,18 @@ def test_history_is_the_plain_one(plan):
 @given(touches, st.integers(0, 40), st.integers(0, 40))
 def test_restored_state_goes_on_like_the_original(plan, first, second):
     """Whole state at one point, changes at another, then both memories take the rest."""
-    history, recent, states = History(3, 30.0, 5, metadata=False), RecentAlerts(4), []
-    states.append(whole_state(history, recent, {"at": 0}))
+    history, recent, none, states = History(3, 30.0, 5, metadata=False), RecentAlerts(4), Triplets(0), []
+    states.append(whole_state(history, none, recent, {"at": 0}))
     for number, (name, jd, detections) in enumerate(plan):
         if number == min(first, second):
-            states = [whole_state(history, recent, {"at": number})]
+            states = [whole_state(history, none, recent, {"at": number})]
         if number == max(first, second):
-            states.append(changed_state(history, recent, {"at": number}))
+            states.append(changed_state(history, none, recent, {"at": number}))
         history.touch(f"o{name}", jd, rows_of(detections, jd))
         recent.add(number)
-    states.append(changed_state(history, recent, {"at": len(plan)}))
+    states.append(changed_state(history, none, recent, {"at": len(plan)}))
     again, recent_again = History(3, 30.0, 5, metadata=False), RecentAlerts(4)
-    positions = restore(states, again, recent_again)
+    positions = restore(states, again, none, recent_again)
     assert positions[-1] == {"at": len(plan)}
     assert list(again._rows) == list(history._rows)
     assert all(again.of(n).tolist() == history.of(n).tolist() for n in history._rows)
@@ -100,7 +101,7 @@ def test_nothing_later_than_the_alert_is_seen():
 
 def test_a_source_has_the_rows_and_its_own_image():
     rows, image = rows_of([(1, 0), (2, 2)], 60), np.ones((3, 63, 63), np.float32)
-    source = source_of("x", rows, image)
+    source = source_of("x", rows, (image, 1))
     assert source.band.tolist() == [0, 2] and source.has_image.tolist() == [False, True]
     assert source.images(1) is image and source.metadata is None
 

@@ -17,7 +17,8 @@ from rtf_models.stream.detections import source_of
 from rtf_models.stream.encoder import CheckpointEncoder
 from rtf_models.stream.errors import StreamError
 from rtf_models.stream.file_stream import FileStream
-from rtf_models.stream.packets import BrokenPacket, alert_of, stamp_of
+from rtf_models.stream.packets import BrokenPacket, alert_of
+from rtf_models.stream.triplets import Triplets
 from tests.rtf.stream.toy import detection, packet
 
 
@@ -45,12 +46,6 @@ def test_all_real_packets_give_the_data_rooms_sources(real_packets):
             with pytest.raises(DataError, match="negative"):
                 source_from_alerts(alert.object_id, [one], images=False)
     assert encoded > 100
-
-
-def test_stamps_of_real_packets(real_packets):
-    stamps = [stamp_of(one) for one in real_packets]
-    assert sum(s is not None for s in stamps) > 150 and stamps[0].shape == (3, 63, 63)
-    assert stamp_of({}) is None
 
 
 def test_an_alert_knows_its_past_only():
@@ -92,8 +87,8 @@ def test_fingerprints_are_those_of_embed_sources(real_packets, tmp_path, kind):
     for one in real_packets[:40]:
         alert = alert_of(one, metadata=encoder.metadata)
         if len(alert.rows):
-            stamp = stamp_of(one) if encoder.images and alert.own else None
-            sources.append(source_of(alert.object_id, alert.rows, stamp))
+            image = Triplets(0).newest(alert, one, alert.rows) if encoder.images else None
+            sources.append(source_of(alert.object_id, alert.rows, image))
             wanted.append(source_from_alerts(alert.object_id, [one]))
     latent, anomaly = encoder.encode([encoder.prepare(s) for s in sources])
     if kind != "features":  # those are computed on the way
