@@ -15,6 +15,17 @@ SCALINGS = ("global", "per-sample")
 CLASS_WEIGHTS = ("none", "balanced", "sqrt")
 AMP = ("auto", "none", "bf16", "fp16")
 KL = ("sum", "mean")
+NAME_ENDS = {  # of a run's folder, where a setting is not the default
+    "metadata_scaling": "_persample",
+    "features": "_file",
+    "d_model": "_d{}",
+    "heads": "_h{}",
+    "encoder_layers": "_el{}",
+    "decoder_layers": "_dl{}",
+    "d_ff": "_ff{}",
+    "num_codes": "_k{}",
+    "n_codebooks": "_x{}",
+}
 
 
 @dataclass(frozen=True)
@@ -151,10 +162,15 @@ class TrainConfig:
 
     @property
     def run_name(self) -> str:
-        """The run's folder, named as the original names it (ours: _w for weighted classes)."""
+        """The run's folder: the original's name, and at its end what else makes another network (NAME_ENDS).
+
+        Runs that differ in other settings alone (rates, epochs, seed, ...) have one name: --resume refuses the other's
+        folder by the first setting that differs, and a lock keeps two processes apart.
+        """
         name = f"{self.mode}_dim{self.latent_dim}"
         name += "_meta" * self.use_metadata
-        name += ("_img" + "_ft" * self.finetune_backbone) * self.use_images
+        backbone = "_ft" if self.finetune_backbone else "_zoobot" * (self.image_backbone == "zoobot")
+        name += ("_img" + backbone) * self.use_images
         name += "_gp" * self.use_gp
         if self.random_truncate:
             name += "_randtrunc"
@@ -162,6 +178,12 @@ class TrainConfig:
             name += f"_n{self.max_detections}"
         if self.cls_weight > 0:
             name += f"_cls{self.cls_weight}"
+            name += {"none": "", "balanced": "_w", "sqrt": "_wsqrt"}[self.class_weights]
+        default = type(self).__dataclass_fields__
+        for field, end in NAME_ENDS.items():
+            value = getattr(self, field)
+            if value != default[field].default:
+                name += end.format(value)
         return name
 
     def to_dict(self) -> dict:

@@ -95,7 +95,7 @@ class Trainer:
 
     def _means(self) -> EpochMeans:
         config = self.config
-        return EpochMeans(config.num_codes if config.mode == "vqvae" else 0, config.n_codebooks)
+        return EpochMeans(config.num_codes if config.mode == "vqvae" else 0, config.n_codebooks, self.weights)
 
     def run_epoch(self, progress: Callable[[], None] | None = None) -> dict[str, float]:
         """One epoch of training; the means of its losses. `progress` is called after each step. Raises TrainError if

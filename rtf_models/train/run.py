@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -21,7 +22,9 @@ from venom_hw.backend import BackendError, choose_device
 
 from .config import TrainConfig
 from .data import TrainingData, class_weights, load_data, make_dataset
+from .data_record import check_same_data, record_data, write_record
 from .errors import TrainError
+from .lock import locked
 from .loop import Trainer
 from .state import STATE, read_state, restore_state, save_state
 
@@ -104,7 +107,8 @@ def train_run(
     """Run a training in folder `out`, or go on with the one that is there (`resume`); the summary.
 
     data: already read (for several runs over the same). stop_after: end after so many epochs of this call, None is
-    returned and the run can be resumed. Raises TrainError where the folder holds a run and resume is off.
+    returned and the run can be resumed. Raises TrainError where the folder holds a run and resume is off, where that
+    run had other settings or data, and where another process trains there.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -113,13 +117,27 @@ def train_run(
             f"{out}: holds a run already; --resume goes on with it, another --output-dir keeps it"
         )
     data = load_data(config, quiet) if data is None else data
+    with locked(out):
+        return _train(config, out, data, command, resume, quiet, stop_after)
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    data: TrainingData,
+    command: str,
+    resume: bool,
+    quiet: bool,
+    stop_after: int | None,
+) -> dict | None:
+    """`train_run` of data that are read, in a folder that is this process's own."""
+    record = record_data(data)
     trainer = make_trainer(config, data)
-    best = (
-        _restore(config, out, trainer)
-        if resume and (out / STATE).exists()
-        else {"epoch": 0, "criterion": None}
-    )
-    out.mkdir(parents=True, exist_ok=True)
+    if resume and (out / STATE).exists():
+        best = _restore(config, out, trainer, record)
+    else:
+        best = {"epoch": 0, "criterion": None}
+    write_record(out, record)
     write_atomically(out / "settings.json", json.dumps(config.to_dict(), indent=1))
     _say(quiet, config, data, trainer, out)
     done_now = 0
@@ -137,7 +155,7 @@ def train_run(
             if best["criterion"] is None or val["criterion"] < best["criterion"]:
                 best = {"epoch": trainer.epoch, "criterion": val["criterion"]}
                 _save_model(out, trainer, data, command, best)
-            save_state(out, trainer.epoch, trainer.model, trainer.optimiser, _state(config, trainer, best))
+            save_state(out, trainer.epoch, trainer.model, trainer.optimiser, _state(config, trainer, best, record))
             write_atomically(out / "history.json", json.dumps(trainer.history, indent=1))
             bar.update()
             bar.set_postfix_str(
@@ -149,8 +167,10 @@ def train_run(
     return finish(config, out, trainer, data, command, best, quiet)
 
 
-def _restore(config: TrainConfig, out: Path, trainer: Trainer) -> dict:
-    """Puts the trainer where the run stopped; its best epoch. Raises TrainError for other settings than the run's."""
+def _restore(config: TrainConfig, out: Path, trainer: Trainer, record: dict) -> dict:
+    """Puts the trainer where the run stopped; its best epoch. Raises TrainError for other settings or data than the
+    run's.
+    """
     state = read_state(out)
     recorded = TrainConfig.from_dict(state["config"], out / STATE).to_dict()
     for name, value in config.to_dict().items():
@@ -159,21 +179,19 @@ def _restore(config: TrainConfig, out: Path, trainer: Trainer) -> dict:
                 f"{out / STATE}: the run was started with {name} = {recorded[name]!r}, now it is {value!r}; expected "
                 "the same settings"
             )
-    if state["data"] != trainer.model.in_channels:
-        raise TrainError(
-            f"{out / STATE}: trained on {state['data']} channels, these data give {trainer.model.in_channels}"
-        )
+    check_same_data(out, state.get("data_sha256"), record)
     restore_state(out, state, trainer.model, trainer.optimiser)
     trainer.scaler.load_state_dict(state["scaler"])
     trainer.epoch, trainer.history = state["epoch"], state["history"]
     return state["best"]
 
 
-def _state(config: TrainConfig, trainer: Trainer, best: dict) -> dict:
+def _state(config: TrainConfig, trainer: Trainer, best: dict, record: dict) -> dict:
     return {
         "best": best,
         "config": config.to_dict(),
-        "data": trainer.model.in_channels,
+        "data_sha256": record["sha256"],
+        "inputs": record["inputs"],
         "scaler": trainer.scaler.state_dict(),
         "history": trainer.history,
         "versions": versions(),
@@ -201,6 +219,11 @@ def _header(config: TrainConfig, trainer: Trainer, data: TrainingData, command: 
         "device": str(trainer.device),
         "versions": versions(),
     }
+
+
+def _median_length(data: TrainingData) -> float:
+    """Detections of the real training sources, as the network sees them."""
+    return float(np.median([data.inputs.length(source) for source in data.train[: data.real]]))
 
 
 def _save_model(out: Path, trainer: Trainer, data: TrainingData, command: str, best: dict) -> None:
@@ -269,7 +292,8 @@ def finish(
         "image_backbone": config.image_backbone if config.use_images else None,
         "scheme": data.scheme.to_dict(),
         "test_metrics": tested,
-        "compression_info": model.compression_info(),
+        "compression_info": model.compression_info(_median_length(data)),
+        "data_sha256": record_data(data)["sha256"],
         "seconds": round(sum(row["seconds"] for row in trainer.history), 1),
         "model": MODEL_FILE,
     } | _header(config, trainer, data, command, best)
@@ -281,16 +305,17 @@ def sweep(
     configs: Sequence[TrainConfig], out: Path, *, command: str = "", resume: bool = False, quiet: bool = False
 ) -> list[dict]:
     """Runs that differ in their latent dimension, over data read once; writes sweep_<mode>.json. Finished runs are not
-    repeated with `resume`.
+    repeated with `resume`, provided that the data are still those that they were trained on (else TrainError).
     """
     data = None
     summaries = []
     for config in configs:
         folder = out / config.run_name
+        data = load_data(config, quiet) if data is None else data
         if resume and (finished := _finished(folder, config)):
+            check_same_data(folder, finished.get("data_sha256"), record_data(data))
             summaries.append(finished)
             continue
-        data = load_data(config, quiet) if data is None else data
         summaries.append(train_run(config, folder, data=data, command=command, resume=resume, quiet=quiet))
         write_atomically(out / f"sweep_{config.mode}.json", json.dumps(summaries, indent=1))
     return summaries

@@ -51,7 +51,7 @@ def test_real_packets_to_fingerprints(labelled_alerts, capsys):
     flags = ["--mode", "ae", "--latent-dims", "4", "--use-metadata", "--use-images", "--cls-weight", "0.5", "--epochs",
              "1", "--batch-size", "2", "--random-truncate", "--threads", "1", "--quiet", *SMALL]  # fmt: skip
     assert main([*where, *flags]) == 0, capsys.readouterr().err
-    folder = labelled_alerts / "runs" / "ae_dim4_meta_img_randtrunc_cls0.5"
+    folder = labelled_alerts / "runs" / "ae_dim4_meta_img_randtrunc_cls0.5_d16_h2_el1_dl1_ff32"
     checkpoint = load_checkpoint(folder)
     assert checkpoint.inputs.in_channels == 67 and checkpoint.model.use_images
     summary = json.loads((folder / "summary.json").read_text())

@@ -65,8 +65,9 @@ def test_from_folder_to_checkpoint_and_resume(tmp_path, toy_folder, capsys):
     command += ["--mode", "vqvae", "--latent-dims", "4", "--epochs", "2", "--num-codes", "16", *SMALL]
     assert main(command) == 0
     shown = capsys.readouterr().out
-    assert "vqvae_dim4" in shown and f"Written to {tmp_path / 'runs'}" in shown
-    checkpoint = load_checkpoint(tmp_path / "runs" / "vqvae_dim4")
+    name = "vqvae_dim4_d16_h2_el1_dl1_ff32_k16"
+    assert name in shown and f"Written to {tmp_path / 'runs'}" in shown
+    checkpoint = load_checkpoint(tmp_path / "runs" / name)
     assert checkpoint.header["training"]["command"].startswith("python -m rtf_models train --data-dir")
     assert main(command) == 2 and "--resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
@@ -134,7 +135,7 @@ def test_photo_events_of_the_original(tmp_path, toy_sources, capsys):
         *SMALL,
     ]
     assert main(command) == 0, capsys.readouterr().err
-    checkpoint = load_checkpoint(tmp_path / "runs" / "ae_dim4_cls1.0")
+    checkpoint = load_checkpoint(tmp_path / "runs" / "ae_dim4_cls1.0_d16_h2_el1_dl1_ff32")
     assert checkpoint.scheme.name == "applecider" and checkpoint.model.num_classes == 5
     mag = np.concatenate([s.mag for s in toy_sources[:24]])
     decoded = checkpoint.inputs.to_physical(np.zeros((1, 4)))["mag"]  # the mean of the channel

@@ -54,6 +54,21 @@ def test_names_of_runs_are_the_originals():
         assert TrainConfig(**({"data_dir": ".", "latent_dim": 32} | settings)).run_name == name
 
 
+def test_other_networks_have_other_names():
+    """Whatever changes the tensors or what goes into them: two runs of a sweep never share a folder."""
+    common = {"data_dir": ".", "mode": "vqvae", "use_images": True, "use_metadata": True, "use_gp": True,
+              "cls_weight": 0.5}  # fmt: skip
+    changes = [
+        {}, {"image_backbone": "zoobot"}, {"image_backbone": "zoobot", "finetune_backbone": True},
+        {"metadata_scaling": "per-sample"}, {"features": "file"}, {"class_weights": "balanced"},
+        {"class_weights": "sqrt"}, {"d_model": 64}, {"heads": 4}, {"encoder_layers": 2}, {"decoder_layers": 1},
+        {"d_ff": 64}, {"num_codes": 64}, {"n_codebooks": 4},
+    ]  # fmt: skip
+    names = [TrainConfig(**common | change).run_name for change in changes]
+    assert len(set(names)) == len(names)
+    assert names[1] == "vqvae_dim64_meta_img_zoobot_gp_cls0.5" and names[-1].endswith("_x4")
+
+
 def test_settings_read_back():
     config = TrainConfig(data_dir=".", mode="ae", warmup=2.0)
     assert TrainConfig.from_dict(config.to_dict()) == config

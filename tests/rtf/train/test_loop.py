@@ -99,6 +99,24 @@ def test_means_are_of_detections_sources_and_labels():
     assert result["cls_loss"] == pytest.approx(1.0)
 
 
+def test_weighted_class_loss_does_not_depend_on_the_batches():
+    from rtf_models.model import classification
+
+    torch.manual_seed(0)
+    logits, labels = torch.randn(12, 3), torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, 2, -1, 2])
+    weights = torch.tensor([0.2, 1.5, 0.1])
+    expected = torch.nn.functional.cross_entropy(logits, labels, weights, ignore_index=-1)
+    for cuts in ([12], [7, 5], [1] * 12):
+        means = EpochMeans(class_weights=weights)
+        for some, known in zip(logits.split(cuts), labels.split(cuts), strict=True):
+            loss, right = classification(some, known, weights)
+            pad = torch.zeros(len(some), 1, dtype=torch.bool)
+            means.add({"cls_loss": loss, "cls_acc": right}, pad, known)
+        assert means.result()["cls_loss"] == pytest.approx(float(expected), rel=1e-5)
+        accuracy = (logits.argmax(1) == labels)[labels >= 0].float().mean()
+        assert means.result()["cls_acc"] == pytest.approx(float(accuracy))
+
+
 def test_codes_are_counted_over_the_split():
     means = EpochMeans(num_codes=8, n_codebooks=2)
     pad, labels = torch.zeros(2, 1, dtype=torch.bool), torch.tensor([0, 0])

@@ -11,6 +11,7 @@ from rtf_models.data.folder import open_split
 from rtf_models.embedding import Embeddings, embed_sources
 from rtf_models.train.data import load_data
 from rtf_models.train.errors import TrainError
+from rtf_models.train.lock import locked
 from rtf_models.train.run import sweep, train_run
 from rtf_models.train.state import read_state
 
@@ -115,9 +116,74 @@ def test_a_sweep_reads_the_data_once_and_does_not_repeat(tmp_path, small_config,
     assert [s["latent_dim"] for s in json.loads((tmp_path / "sweep_ae.json").read_text())] == [2, 4] and len(
         calls
     ) == 1
-    stamp = (tmp_path / "ae_dim2" / "model.safetensors").stat().st_mtime_ns
+    model = tmp_path / configs[0].run_name / "model.safetensors"
+    stamp = model.stat().st_mtime_ns
     assert sweep(configs, tmp_path, quiet=True, resume=True) == summaries
-    assert (tmp_path / "ae_dim2" / "model.safetensors").stat().st_mtime_ns == stamp and len(calls) == 1
+    assert model.stat().st_mtime_ns == stamp and len(calls) == 2  # read, to see that they are the same
+
+
+def fewer(folder):
+    for name in ("toy00.npz", "toy05.npz"):
+        (folder / "train" / name).unlink()
+
+
+def relabelled(folder):
+    path = folder / "val" / "toy30.npz"
+    with np.load(path) as file:
+        content = {name: file[name] for name in file}
+    np.savez(path, **{**content, "label": np.int64(1 - int(content["label"] == 1))})
+
+
+def brighter(folder):
+    path = folder / "train" / "toy03.npz"
+    with np.load(path) as file:
+        content = {name: file[name] for name in file}
+    x = content["x"].copy()
+    x[-1, 2] += 0.01
+    np.savez(path, **{**content, "x": x})
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (fewer, "train: 24 sources, now 22, 2 gone: toy00, toy05"),
+        (relabelled, "val: 8 sources, now 8, 1 with another label: toy30"),
+        (brighter, "train: 24 sources, now 24, with other numbers"),
+    ],
+)
+def test_other_data_are_not_gone_on_with(change, said, tmp_path, small_config, toy_folder):
+    """Neither by a run that stopped half-way, nor taken for the result of a finished one."""
+    stopped, ended = (small_config(data_dir=str(toy_folder), mode="ae", latent_dim=d, epochs=2) for d in (2, 4))
+    train_run(stopped, tmp_path / stopped.run_name, quiet=True, stop_after=1)
+    sweep([ended], tmp_path, quiet=True)
+    change(toy_folder)
+    for config in (stopped, ended):
+        with pytest.raises(TrainError, match="the data are not those") as caught:
+            sweep([config], tmp_path, quiet=True, resume=True)
+        assert said in str(caught.value) and "another --output-dir" in str(caught.value)
+
+
+def test_a_run_of_before_data_were_recorded(tmp_path, small_config, toy_folder):
+    config = small_config(data_dir=str(toy_folder), mode="ae", epochs=1)
+    sweep([config], tmp_path, quiet=True)
+    path = tmp_path / config.run_name / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["data_sha256"]
+    path.write_text(json.dumps(summary))
+    assert sweep([config], tmp_path, quiet=True, resume=True) == [summary]
+
+
+def test_one_process_a_folder(tmp_path, small_config, toy_data):
+    config = small_config(mode="ae", epochs=1)
+    with locked(tmp_path / "run"), pytest.raises(TrainError, match="another process is training in this folder"):
+        train_run(config, tmp_path / "run", data=toy_data, quiet=True)
+    assert train_run(config, tmp_path / "run", data=toy_data, quiet=True)["epochs"] == 1
+
+
+def test_the_summary_has_an_honest_ratio(tmp_path, small_config, toy_data):
+    summary = train_run(small_config(mode="ae", epochs=1), tmp_path / "run", data=toy_data, quiet=True)
+    median = float(np.median([toy_data.inputs.length(s) for s in toy_data.train]))
+    assert summary["compression_info"]["photometry_ratio"] == pytest.approx(median * 13 / 16)
 
 
 def test_broken_files_are_left_out_and_counted(small_config, toy_folder):
