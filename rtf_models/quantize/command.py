@@ -26,6 +26,7 @@ examples:
   python -m rtf_models quantize ... --set tensors.res.bits=10 --set training.steps=600
   python -m rtf_models quantize ... --set training.steps=0      # calibration only
 
+Light curves longer than the encoder takes (its max_len, 257 by default) are cut to that, and the command says so.
 The recipe's defaults and the meaning of each tensor class: rtf_models/quantize/recipes/default.toml.
 An interrupted fine-tuning continues when the same command is run again; a finished result is not made again."""
 

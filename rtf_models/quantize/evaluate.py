@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rtf_models.embedding import Embeddings, embed_sources
 from rtf_models.evaluation.probe import linear_probe
 
 from .checkpoint import QuantisedCheckpoint
+from .shape import EncoderError
 from .training import float_latent, relative_error
 
 FLOAT, PTQ, QAT = "float", "calibrated", "fine-tuned"
@@ -44,12 +45,38 @@ def float_embeddings(
 def quantised_embeddings(
     checkpoint: QuantisedCheckpoint, sources: Sequence[Source], counts: int | None = None, **options: Any
 ) -> Embeddings:
-    """Fingerprints of the quantised model, exact (float64 inside)."""
+    """Fingerprints of the quantised model, exact (float64 inside).
+
+    Raises EncoderError naming the first source of more detections than the model's sums are proven for; ``counts``, or
+    the ``max_len`` of the checkpoint's inputs, cuts them.
+    """
     checkpoint.model.double()
     try:
-        return embed_sources(checkpoint, sources, counts=counts, batch_size=64, reconstruct=False, **options)
+        checked = LengthChecked(checkpoint, sources, counts)
+        return embed_sources(checkpoint, checked, counts=counts, batch_size=64, reconstruct=False, **options)
     finally:
         checkpoint.model.float()
+
+
+class LengthChecked:
+    """Sources, each looked at for its length when it is read."""
+
+    def __init__(self, checkpoint: QuantisedCheckpoint, sources: Sequence[Source], counts: int | None) -> None:
+        self.checkpoint, self.sources, self.counts = checkpoint, sources, counts
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[Source]:
+        limit = self.checkpoint.model.shape.max_len
+        for source in self.sources:
+            length = self.checkpoint.inputs.length(source, self.counts)
+            if length > limit:
+                raise EncoderError(
+                    f"source {source.object_id}: {length} detections; expected at most {limit}, for which the sums of "
+                    f"{self.checkpoint.name} are proven (counts={limit} takes the first {limit})"
+                )
+            yield source
 
 
 def fidelity(z: np.ndarray, reference: np.ndarray) -> dict[str, float]:

@@ -8,7 +8,8 @@ File
 ----
 encoder.onnx: inputs ``x`` (batch, length, C) float channels as InputSpec prepares them, ``pad_mask`` (batch, length)
 1 = padding; output ``fingerprint`` (batch, D), integers of ``q_z`` times its scale.  batch and length are dynamic
-(length 1 .. max_len, for which all sums are proven).  What stands in padded rows of x does not matter: masked keys
+(length 1 .. max_len, for which all sums are proven; longer ones are refused: ``embed`` raises EncoderError, and
+``Executor`` reads ``venom.max_steps``).  What stands in padded rows of x does not matter: masked keys
 count exactly 0, so a fingerprint is the same integers whatever it was padded to.
 
 Model metadata: ``venom.format``, ``venom.graph`` = encoder, ``venom.model``, ``venom.max_steps`` = max_len,
@@ -54,7 +55,7 @@ from venom_hw.quantize.layers import QuantLinear, QuantNorm, QuantParameter
 from venom_hw.quantize.quantisers import QuantiserFactory
 
 from .attention import QuantAttention
-from .shape import EncoderShape
+from .shape import EncoderError, EncoderShape
 
 NORM_EPS = 2.0**-17  # 7.6e-6, against the float model's 1e-5; VENOM's 2^-10 would be seen here
 TWO_PI = 13176795 * 2.0**-21  # 2 pi in 24 bits: the same number in a float32 file and in float64
@@ -149,6 +150,8 @@ class QuantEncoder(nn.Module):
         features: torch.Tensor | None = None,
         present: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        if not torch.compiler.is_exporting():  # the file says it as the range of its length
+            self.check_length(pad_mask)
         pad = F.pad(pad_mask, (1, 0))[:, None, None, :]  # the class token is never padding
         valid = 1.0 - pad
         r = self.tokens(x)
@@ -181,6 +184,7 @@ class QuantEncoder(nn.Module):
         """The arguments of ``forward`` (and inputs of the file) for those of the float model."""
         dtype = self.cls.value.dtype
         pad_mask = torch.zeros(x.shape[:2]) if pad_mask is None else pad_mask
+        self.check_length(pad_mask)
         given = [x.to(dtype), pad_mask.to(dtype)]
         if self.shape.features:
             if gp_features is None:
@@ -188,6 +192,17 @@ class QuantEncoder(nn.Module):
             there = gp_features[:, :N_FEATURES].any(1, keepdim=True) | bool(self.shape.embed_absent)
             given += [gp_features.to(dtype), there.to(dtype)]
         return tuple(given)
+
+    def check_length(self, pad_mask: torch.Tensor) -> None:
+        """Raise EncoderError if a light curve, or what it is padded to, is longer than the sums are proven for."""
+        width = pad_mask.shape[1]
+        if width > self.shape.max_len:
+            counts = (pad_mask == 0).sum(1)
+            row = int(counts.argmax())
+            raise EncoderError(
+                f"light curve {row} of the batch: {int(counts[row])} detections in {width} positions; expected at most "
+                f"{self.shape.max_len}, for which the sums of this encoder are proven"
+            )
 
     def snap(self) -> None:
         """Put every parameter on its grid (no output changes)."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from venom_hw.atomic import write_atomically
 
 from .evaluate import FLOAT, PTQ, QAT, SCORES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROWS = (FLOAT, PTQ, QAT)
 
@@ -40,6 +43,10 @@ def text_table(report: dict[str, Any]) -> str:
                     f" {100 * near['relative_error']:9.2f} {100 * near.get('neighbours', np.nan):8.1f}%"
                 )
             rows.append(row)
+    if cut := report["data"].get("cut"):
+        rows.append(
+            f"{cut['light_curves']} light curves (train and test) were cut to their first {cut['max_len']} detections"
+        )
     check = report["verification"]
     rows.append(
         f"file against network: {check['mismatches']} of {check['compared']:,} integers differ "
@@ -67,8 +74,16 @@ def text_table(report: dict[str, Any]) -> str:
 def plot(
     path: Path, title: str, report: dict[str, Any], cosines: dict[str, np.ndarray], losses: list[float]
 ) -> Path:
-    """Probe accuracy by case, distribution of 1 - cosine, training loss.  PNG below 150 kB."""
+    """Write :func:`draw` as a PNG below 150 kB; its path."""
+    buffer = io.BytesIO()
+    draw(title, report, cosines, losses).savefig(buffer, format="png", metadata={"Software": None})
+    return write_atomically(path, buffer.getvalue())
+
+
+def draw(title: str, report: dict[str, Any], cosines: dict[str, np.ndarray], losses: list[float]) -> Figure:
+    """Probe accuracy by case, distribution of 1 - cosine, training loss; one legend, below, where nothing is drawn."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(11, 3.6), dpi=90, layout="constrained")
     probes, spread, training = figure.subplots(1, 3)
@@ -81,18 +96,17 @@ def plot(
         ]
         if any(v is not None for v in values):
             heights = [100 * v if v is not None else 0 for v in values]
-            probes.bar(np.arange(len(cases)) + 0.27 * (k - 1), heights, 0.25, color=colours[name], label=name)
+            probes.bar(np.arange(len(cases)) + 0.27 * (k - 1), heights, 0.25, color=colours[name])
     probes.set_xticks(range(len(cases)), cases, fontsize=8)
     probes.set(ylabel="coarse probe accuracy, per cent", title=title)
-    probes.legend(fontsize=8, loc="lower right")
     for name, values in cosines.items():
         away = np.log10(np.maximum(1 - values, 1e-7))
-        spread.hist(away, bins=50, histtype="step", color=colours[name], label=f"{name}: mean {values.mean():.5f}")
+        spread.hist(away, bins=50, histtype="step", color=colours[name])
     spread.set(xlabel="log10(1 - cosine to the float fingerprint)", ylabel="test light curves", title="fidelity")
-    spread.legend(fontsize=8)
     if losses:
         training.semilogy(losses, lw=0.7, color="tab:blue")
     training.set(xlabel="step", ylabel="loss", title="fine-tuning")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return write_atomically(path, buffer.getvalue())
+    labels = {name: f"{name} (mean cosine {values.mean():.5f})" for name, values in cosines.items()}
+    keys = [Patch(color=colours[name], label=labels.get(name, name)) for name in (FLOAT, *cosines)]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=8)
+    return figure

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from .files import write_qonnx
 from .fold import encoder_shape, fold_weights
 from .report import plot, text_table
 from .sizes import sizes
-from .training import fine_tune
+from .training import data_hash, fine_tune
 from .verify import verify_file
 
 REPORT_FORMAT = "rtf/quantise-report/1"
@@ -81,18 +82,22 @@ def quantise_model(
 ) -> dict[str, Any]:
     """Run everything; writes quantised.safetensors, encoder.onnx, report.json, report.txt and report.png into ``out``.
 
-    ``counts``: the fingerprints of so many first detections are judged (None: of whole light curves).  Returns the
-    report.  Raises EncoderError for a model that cannot be quantised, VerifyError when the file differs from the
-    network in any integer.
+    ``counts``: the fingerprints of so many first detections are judged (None: of whole light curves).  Light curves
+    longer than the encoder's sums are proven for are cut, for the float model's fingerprints too, and the quantised
+    checkpoint's inputs then say so (``max_len``).  Returns the report.  Raises EncoderError for a model that cannot be
+    quantised, VerifyError when the file differs from the network in any integer.
     """
     inputs = fingerprint(checkpoint, data, recipe, [name, list(counts)])
     if not fresh and (done := finished(out, inputs)):
         say(text_table(done))
         say(f"{out} already holds this result (same model, data, recipe and versions); --fresh makes it again")
         return done
-    run = Run(checkpoint, data, recipe, say, bar, progress=bar is not None)
     model = checkpoint.model
     shape = encoder_shape(model.config(), recipe.tensors["e"]["bits"])
+    checkpoint, cut = within_length(checkpoint, data, shape.max_len)
+    if cut:
+        say(f"{cut} light curves are longer than the {shape.max_len} detections that this encoder takes: cut to those")
+    run = Run(checkpoint, data, recipe, say, bar, progress=bar is not None)
     parameters = fold_weights(model.state_dict(), shape, model.mode)
     dataset = SourceDataset(data.train, checkpoint.inputs)
     curves = calibration_curves(dataset, int(recipe.calibration["sources"]))
@@ -150,6 +155,8 @@ def quantise_model(
         "seconds": run.seconds,
         "files": {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in paths},
     }
+    if cut:
+        report["data"]["cut"] = {"light_curves": cut, "max_len": shape.max_len}
     paths.append(write_json(out / "report.json", report))
     paths.append(write_atomically(out / "report.txt", (text_table(report) + "\n").encode()))
     paths.append(plot(out / "report.png", f"{name}, {len(data.test)} light curves", report, cosines, losses))
@@ -163,6 +170,15 @@ def quantise_model(
         )
     resume.unlink(missing_ok=True)
     return report
+
+
+def within_length(checkpoint: Checkpoint, data: Data, longest: int) -> tuple[Checkpoint, int]:
+    """The checkpoint with inputs that cut at ``longest`` detections, if any light curve is longer (else as it was);
+    how many are.
+    """
+    lengths = (checkpoint.inputs.length(source) for source in itertools.chain(data.train, data.test))
+    cut = sum(length > longest for length in lengths)
+    return (replace(checkpoint, inputs=replace(checkpoint.inputs, max_len=longest)) if cut else checkpoint), cut
 
 
 def _case(count: int | None) -> str:
@@ -212,11 +228,8 @@ def _train(run: Run, network: Any, resume: Path) -> list[float]:
 
 def fingerprint(checkpoint: Checkpoint, data: Data, recipe: Recipe, options: Any) -> str:
     """Hash of what decides the result: float model, light curves, recipe, options, versions."""
-    names = [
-        [(s.object_id, len(s), float(np.sum(s.mag, dtype=np.float64)), int(s.label)) for s in split]
-        for split in (data.train, data.test)
-    ]
-    facts = [checkpoint.sha256, names, recipe.to_dict(), options, versions()]
+    curves = [data_hash(split) for split in (data.train, data.test)]
+    facts = [checkpoint.sha256, curves, recipe.to_dict(), options, versions()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

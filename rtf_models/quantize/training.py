@@ -8,8 +8,9 @@ never stopped.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,15 @@ import torch
 
 from rtf_models.checkpoint import Checkpoint
 from rtf_models.data.dataset import SourceDataset, collate_fn
+from rtf_models.data.source import Source
 from rtf_models.model.losses import N_CONTINUOUS, reconstruction_terms
 from rtf_models.train.buckets import epoch_batches
 from venom_hw.quantize.qat import fingerprint, train_steps
 
 from .fold import BOTTLENECK
 from .network import QuantEncoder
+
+HASHED = ("time", "band", "mag", "mag_err", "metadata", "features", "feature_counts")  # fields of a Source: its data
 
 
 @torch.no_grad()
@@ -61,6 +65,19 @@ class Batches:
         return collate_fn([self.data[k] for k in self._epoch[1][place]])
 
 
+def data_hash(sources: Iterable[Source]) -> str:
+    """SHA-256 (hex) of what sources hold: names, labels, photometry, metadata, features; their order counts."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(json.dumps([str(source.object_id), source.label, len(source)]).encode())
+        for name in HASHED:
+            value = getattr(source, name)
+            digest.update(f"{name} {None if value is None else value.shape}".encode())
+            if value is not None:
+                digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
 def loss_function(
     z: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, batch: Mapping[str, Any], model: torch.nn.Module,
     settings: Mapping[str, Any],
@@ -95,8 +112,8 @@ def fine_tune(
     first = [batches.at(k) for k in range(min(4, batches.steps))]
     targets = torch.cat([float_latent(model, **inputs_of(b)) for b in first])
     variance = targets.var(0).mean()
-    names = hashlib.sha256("\n".join(map(str, getattr(sources, "object_ids", []))).encode()).hexdigest()
-    key = fingerprint({**settings, "sources": names, "float": checkpoint.sha256}, network, len(data))
+    facts = {"sources": data_hash(sources), "inputs": checkpoint.inputs.to_dict(), "float": checkpoint.sha256}
+    key = fingerprint({**settings, **facts}, network, len(data))
 
     def loss_of(step: int) -> torch.Tensor:
         batch = batches.at(step)

@@ -78,7 +78,7 @@ def verify_file(
     of_length = {n: curves_of_length(curves, n, count) for n in lengths}
     rng = np.random.default_rng(1)
     wild = [{k: rng.normal(0, 50, (n, *v.shape[1:]) if k == "x" else v.shape) for k, v in curves[0].items()
-             if isinstance(v, np.ndarray)} for n in (1, 7, 40)]  # fmt: skip
+             if isinstance(v, np.ndarray)} for n in (1, 7, min(40, network.shape.max_len))]  # fmt: skip
     mixed = [x for several in of_length.values() for x in several]
     some = [curves[k] for k in rng.permutation(len(curves))[:16]]
     if network.shape.features:  # and light curves without features

@@ -147,6 +147,16 @@ def test_two_exports_are_the_same_bytes_and_carry_no_paths(exported, tmp_path):
     assert sorted(p.name for p in (tmp_path / "again").iterdir()) == ["head.onnx", "step.onnx"]
 
 
+def test_a_window_longer_than_the_sums_hold_is_refused(exported):
+    """contracts, States: accumulators are proven for max_steps."""
+    step, head = Executor(exported[2]), Executor(exported[3])
+    counts = np.zeros((1, WINDOW["length"] + 1, 2))
+    assert step.max_steps == WINDOW["length"]
+    run_window(step, head, counts[:, 1:])
+    with pytest.raises(ExecuteError, match="a window of 25 samples; the sums of this file are proven for 24"):
+        run_window(step, head, counts)
+
+
 def test_deeper_networks_name_their_states(tmp_path):
     network, formats, _, _ = quantised(n_layers=2, expand=2, d_model=8, d_state=4, d_conv=3, hidden=16)
     step, head = write_qonnx(network, formats, tmp_path, model="deep", window=WINDOW)

@@ -22,7 +22,7 @@ _ROUND = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor}
 
 
 class ExecuteError(ValueError):
-    """A file cannot be executed exactly: an unknown rounding mode, or a missing input."""
+    """A file cannot be executed exactly: an unknown rounding mode, a missing input, more steps than its sums hold."""
 
 
 class Quant(OpRun):
@@ -85,12 +85,29 @@ class Executor:
         }
         return {name: pairs[name] for name in self.inputs if name in pairs}
 
+    @property
+    def max_steps(self) -> int | None:
+        """Most steps (samples of a window, detections of a light curve) that the sums are proven for; None: unsaid."""
+        return int(self.metadata["venom.max_steps"]) if "venom.max_steps" in self.metadata else None
+
+    def _check_lengths(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Raise ExecuteError where a dimension ``length`` is longer than ``venom.max_steps``."""
+        for value in self.model.graph.input if self.max_steps is not None else ():
+            for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+                shape = feeds[value.name].shape
+                if dim.dim_param == "length" and axis < len(shape) and shape[axis] > self.max_steps:
+                    raise ExecuteError(
+                        f"input {value.name}: length {shape[axis]}; the sums of this file are proven for "
+                        f"{self.max_steps} (venom.max_steps)"
+                    )
+
     def run(self, feeds: Mapping[str, np.ndarray], intermediate: bool = False) -> dict[str, np.ndarray]:
         """Outputs by name (all tensors with ``intermediate``).  Feeds are widened to float64."""
         missing = [name for name in self.inputs if name not in feeds]
         if missing:
             raise ExecuteError(f"no value for the graph's input(s) {', '.join(missing)}")
         feeds = {name: np.asarray(feeds[name], dtype=np.float64) for name in self.inputs}
+        self._check_lengths(feeds)
         if intermediate:
             return self._evaluator.run(None, feeds, intermediate=True)
         return dict(zip(self.outputs, self._evaluator.run(None, feeds), strict=True))
@@ -104,7 +121,15 @@ class Executor:
 
 
 def run_window(step: Executor, head: Executor, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Counts (B, T, 2) -> the head's outputs after T steps from cleared states."""
+    """Counts (B, T, 2) -> the head's outputs after T steps from cleared states.
+
+    Raises ExecuteError for more steps than ``venom.max_steps``.
+    """
+    if step.max_steps is not None and counts.shape[1] > step.max_steps:
+        raise ExecuteError(
+            f"a window of {counts.shape[1]} samples; the sums of this file are proven for {step.max_steps} "
+            "(venom.max_steps)"
+        )
     state = step.initial_state(len(counts))
     for t in range(counts.shape[1]):
         out = step.run({"sample": counts[:, t], **state})

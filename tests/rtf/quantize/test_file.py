@@ -13,7 +13,7 @@ from rtf_models.quantize.attention import QuantAttention
 from rtf_models.quantize.calibrate import padded
 from rtf_models.quantize.files import write_qonnx
 from rtf_models.quantize.verify import LENGTHS, file_inputs, max_error_in_float32, verify_file
-from venom_hw.interchange.execute import Executor
+from venom_hw.interchange.execute import ExecuteError, Executor
 from venom_hw.interchange.export import ExportError, count_quantisers, export_graph, quant_nodes
 
 
@@ -58,6 +58,15 @@ def test_batch_and_length_are_dynamic_and_formats_are_stated(quantised, exported
     assert json.loads(facts["venom.output.fingerprint"]) == {"bits": 8, "frac": latent.frac, "signed": True}
     text = exported.read_bytes()
     assert b"/home" not in text and b"site-packages" not in text and b"rtf_models/" not in text
+
+
+def test_a_longer_light_curve_is_refused_by_the_file(exported):
+    """Its declared range: venom.max_steps, which the executor reads."""
+    file = Executor(exported)
+    assert file.max_steps == 257
+    file.run({"x": np.zeros((1, 257, 7)), "pad_mask": np.zeros((1, 257))})
+    with pytest.raises(ExecuteError, match="input x: length 258; the sums of this file are proven for 257"):
+        file.run({"x": np.zeros((1, 258, 7)), "pad_mask": np.zeros((1, 258))})
 
 
 def test_float32_gives_the_same_fingerprints(quantised):

@@ -1,5 +1,6 @@
 """Fine-tuning: exact forward, gradients everywhere, a loss that falls, a run that goes on where it stopped."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,6 +88,46 @@ def test_another_run_does_not_go_on_with_this_state(quantised, float_checkpoint,
     fine_tune(
         network_of(quantised), float_checkpoint, toy_sources, other, resume=state, progress=lambda s, _: seen.append(s)
     )
+    assert seen == [0, 1, 2]
+
+
+def steps_after(quantised, checkpoint, before, after, state):
+    """The steps that a run on ``after`` makes with the finished state of a run of three steps on ``before``."""
+    seen = []
+    three = settings(quantised, steps=3)
+    fine_tune(network_of(quantised), checkpoint, before, three, resume=state, save_every=3)
+    fine_tune(
+        network_of(quantised), checkpoint, after, three, resume=state, progress=lambda s, _: seen.append(s)
+    )  # fmt: skip
+    return seen
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, object_id="another"),
+        lambda s: replace(s, label=5),
+        lambda s: replace(s, mag=s.mag[::-1]),  # the same sum
+        lambda s: replace(s, time=s.time[0] + 1.01 * (s.time - s.time[0])),
+        lambda s: replace(s, band=(s.band + 1) % 3),
+        lambda s: replace(s, metadata=np.ones((len(s), 30))),
+    ],
+    ids=["id", "label", "magnitudes", "times", "bands", "metadata"],
+)
+def test_other_light_curves_do_not_go_on_with_this_state(quantised, float_checkpoint, toy_sources, tmp_path, change):
+    """A plain list, as --limit makes it, one of its sources another."""
+    other = [*toy_sources[:7], change(toy_sources[7]), *toy_sources[8:]]
+    assert steps_after(quantised, float_checkpoint, toy_sources, other, tmp_path / "state.safetensors") == [0, 1, 2]
+
+
+def test_the_same_light_curves_go_on_and_other_inputs_do_not(quantised, float_checkpoint, toy_sources, tmp_path):
+    same = [replace(s) for s in toy_sources]
+    state = tmp_path / "state.safetensors"
+    assert steps_after(quantised, float_checkpoint, toy_sources, same, state) == []
+    other = SimpleNamespace(**vars(float_checkpoint) | {"inputs": InputSpec(zero_point=18.0, max_len=257)})
+    seen = []
+    three = settings(quantised, steps=3)
+    fine_tune(network_of(quantised), other, same, three, resume=state, progress=lambda s, _: seen.append(s))
     assert seen == [0, 1, 2]
 
 
