@@ -1,13 +1,16 @@
-"""Command line: alert packets or survey light curves into compact npz files, one a source, in train, val and test."""
+"""Alert packets or survey light curves into compact npz files, one a source, in train, val and test."""
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +21,17 @@ from venom_hw.atomic import write_atomically
 from .classes import APPLECIDER, BTS, ClassScheme, scheme_of
 from .data.alert_folder import alert_jobs
 from .data.bts import read_bts
+from .data.input_files import InputState, append_inputs, read_inputs
 from .data.source import Source
-from .data.splits import SPLITS, read_splits, stratified_split, temporal_split, write_splits
+from .data.splits import (
+    SPLITS,
+    SPLITS_FILE,
+    splits_of_folder,
+    stratified_split,
+    temporal_split,
+    with_new,
+    write_splits,
+)
 from .data.writing import Job, Loaded, Outcome, Writer, write_all
 from .errors import DataError, RtfError
 
@@ -34,9 +46,16 @@ Labels of packets come from --labels-dir (<split>/<object>.npz with the key 'lab
 label -1 (unknown), which trains reconstruction and is never counted as a class. Without --splits, sources are split
 70/15/15 by --seed, each class alike; --temporal splits by the date of the first detection, the latest for the test.
 
-The output folder gets <split>/<object>.npz, classes.json, splits.csv, preprocess.json (the options) and report.json
-(what was written, skipped, left out and why). A second run skips what is there and finishes the rest; sources whose
-files are broken are left out, never turned into samples.
+The output folder gets <split>/<object>.npz, classes.json, splits.csv, preprocess.json (the options), inputs.jsonl (the
+packet files that each source was made from) and report.json (what was written, rewritten, already there, left out and
+why). A second run finishes the rest; an object whose packet files or label have changed since, or that has more files
+now, is written again, from its files of earlier runs too where these are still there. An object keeps its split for
+good, whatever folder its later packets come from.
+Sources whose files are broken are left out, never turned into samples. Symbolic links below DIR are followed.
+
+Packets are taken in the order of their times. A latecomer, a detection that a later packet's history has before the
+newest one known until then, is left out and counted: so the first N detections are what was known then, and nothing
+that comes later changes them.
 
 With --fit-gp the 114 light-curve features are computed for the first 3, 5, 7, 10, 15, 20, 30, 50, 100 and all
 detections, each from these detections only, so that nothing of the future reaches an early prediction.
@@ -67,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-history", action="store_true",
                    help="use the triggered alerts only, not the earlier detections that packets carry (prv_candidates)")
     p.add_argument("--negative", action="store_true", help="keep detections of negative difference flux (isdiffpos)")
+    p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 
 
@@ -150,9 +170,11 @@ def report_of(outcomes: Sequence[Outcome], scheme: ClassScheme, notes: Counter) 
     classes: dict[str, Counter] = {}
     for x in outcomes:
         notes.update(x.notes)
-        if x.status == "written":
+        if x.status in ("written", "rewritten"):
             classes.setdefault(x.split, Counter())[scheme.fine_name(x.label)] += 1
-    return {"written": counts["written"], "skipped": counts["skipped"], "left_out": counts["left out"],
+    return {"written": counts["written"], "rewritten": counts["rewritten"], "already_there": counts["already there"],
+            "left_out": counts["left out"],
+            "by_split": dict(sorted(Counter(x.split for x in outcomes if x.status != "left out").items())),
             "written_by_split_and_class": {key: dict(sorted(value.items())) for key, value in sorted(classes.items())},
             "notes": dict(sorted(notes.items())),
             "reasons": {x.object_id: x.reason for x in outcomes if x.status == "left out"}}
@@ -170,30 +192,64 @@ def reason_lines(reasons: Mapping[str, str], shown: int = 3) -> list[str]:
 def preprocess(args) -> dict:
     """Runs the command with parsed arguments; the report."""
     _check(args)
+    with _alone(args.output_dir):
+        return _preprocess(args)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder: both would split the objects that are new to them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise RtfError(f"{folder}: another run is writing into it; wait for its end") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            folder.rmdir()  # where nothing was written
+
+
+def _preprocess(args) -> dict:
     notes: Counter = Counter()
     config = _config(args)
     _compare(args.output_dir, config)
+    known, written_from = splits_of_folder(args.output_dir), read_inputs(args.output_dir)
     if args.bts is not None:
         scheme, jobs, left_out = BTS, bts_jobs(args.bts, args.seed, args.temporal), []
     else:
         scheme = APPLECIDER if args.labels_dir is None else scheme_of(args.labels_dir)
-        before = args.output_dir / "splits.csv"
         jobs, left_out = alert_jobs(args.alert_dir, splits_path=args.splits, labels_dir=args.labels_dir, seed=args.seed,
-                                    known_splits=read_splits(before) if before.is_file() else None,
-                                    temporal=args.temporal, use_history=not args.no_history,
-                                    keep_negative=args.negative, scheme=scheme, notes=notes)
+                                    known_splits=known, earlier=written_from, temporal=args.temporal,
+                                    use_history=not args.no_history, keep_negative=args.negative, scheme=scheme,
+                                    notes=notes, progress=not args.quiet)
+    splits = with_new(known, {job.object_id: job.split for job in jobs}, args.output_dir)
     write_atomically(args.output_dir / CONFIG, json.dumps(config, indent=1) + "\n")
     scheme.save(args.output_dir)
-    write_splits(args.output_dir / "splits.csv", {job.object_id: job.split for job in jobs})
-    writer = Writer(args.output_dir, args.horizon, **_features(args.fit_gp))
-    outcomes = list(left_out)
-    with tqdm(total=len(jobs), desc="preprocess", unit="source") as bar:
-        for outcome in write_all(writer, jobs, workers=args.workers):
-            outcomes.append(outcome)
-            bar.update()
+    write_splits(args.output_dir / SPLITS_FILE, splits)
+    outcomes = [*left_out, *_written(args, jobs, written_from)]
     report = report_of(outcomes, scheme, notes)
     write_atomically(args.output_dir / REPORT, json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _written(args, jobs: Sequence[Job], written_from: Mapping[str, InputState]) -> Iterator[Outcome]:
+    """The outcomes of the jobs; what each source was written from is kept as soon as it is there."""
+    writer = Writer(args.output_dir, args.horizon, **_features(args.fit_gp))
+    inputs = {job.object_id: job.inputs for job in jobs}
+    with tqdm(total=len(jobs), desc="preprocess", unit="source", disable=args.quiet) as bar:
+        for outcome in write_all(writer, jobs, workers=args.workers, written_from=written_from):
+            state = inputs[outcome.object_id]
+            if outcome.status in ("written", "rewritten") and state is not None:
+                append_inputs(args.output_dir, {outcome.object_id: state})
+            bar.update()
+            yield outcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -210,9 +266,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{note}: {count}")
     for line in reason_lines(report["reasons"]):
         print(line)
-    print(f"{report['written']} sources written, {report['skipped']} already there, {report['left_out']} left out; "
-          f"wrote {args.output_dir} ({REPORT} has the account)")
-    return 0 if report["written"] or report["skipped"] else 2
+    rewritten = f"{report['rewritten']} rewritten from changed inputs, " if report["rewritten"] else ""
+    print(f"{report['written']} sources written, {rewritten}{report['already_there']} already there, "
+          f"{report['left_out']} left out; wrote {args.output_dir} ({REPORT} has the account)")
+    return 0 if report["by_split"] else 2
 
 
 if __name__ == "__main__":

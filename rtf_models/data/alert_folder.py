@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ..classes import APPLECIDER, ClassScheme, scheme_of
 from ..errors import DataError, NoData
 from .alerts import source_from_alerts
 from .folder import Broken
+from .input_files import InputState
 from .npz_member import open_npz, read_member
 from .packets import NPY, SUFFIXES, parquet_ids, read_packets
 from .source import Source
@@ -37,6 +39,10 @@ class AlertObject:
     use_history: bool = True
     keep_negative: bool = False
     images: bool = True
+
+    def state(self) -> InputState:
+        """What its files are now: another state asks for the source to be written again."""
+        return InputState.of(self.label, self.files)
 
     def packets(self) -> list[dict]:
         """In the order of the files."""
@@ -86,7 +92,7 @@ def index_alerts(alert_dir: str | Path, *, progress: bool = False) -> tuple[dict
     """Which files hold packets of which object, and the files that cannot be read.
 
     `<alert_dir>/<object>/alerts.npy` belongs to that object; *.avro and *.parquet files, anywhere below, to the objects
-    that their packets name.
+    that their packets name. Symbolic links are followed.
 
     Raises:
         NoData: no such folder, or no packet file in it.
@@ -94,7 +100,7 @@ def index_alerts(alert_dir: str | Path, *, progress: bool = False) -> tuple[dict
     folder = Path(alert_dir)
     if not folder.is_dir():
         raise NoData(folder, None, "no such folder", "a folder of alert packets")
-    files = sorted(x for x in folder.rglob("*") if x.name == NPY or x.suffix in SUFFIXES)
+    files = packet_files(folder)
     if not files:
         raise NoData(folder, None, "no packets in it", f"<object>/{NPY}, *.avro or *.parquet")
     found: dict[str, list[Path]] = {}
@@ -111,6 +117,29 @@ def index_alerts(alert_dir: str | Path, *, progress: bool = False) -> tuple[dict
             else:
                 broken.append(Broken(path, f"objectId {object_id!r:.60} cannot be a file's name"))
     return {key: tuple(found[key]) for key in sorted(found)}, broken
+
+
+def packet_files(folder: Path) -> list[Path]:
+    """The packet files anywhere below a folder, sorted; links are followed, to each real file and folder once.
+
+    So a folder made of links works, one that links to its own parent ends, and two names of one object are one object
+    (the real one before a link's).
+    """
+    starts, seen, found = [folder], set(), {}
+    for start in starts:  # grows by the links to folders that are met
+        for root, folders, names in os.walk(start):
+            state = os.stat(root)
+            if (state.st_dev, state.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            folders.sort()
+            starts += [Path(root, name) for name in folders if os.path.islink(os.path.join(root, name))]
+            for path in (Path(root, name) for name in sorted(names)):
+                if path.name == NPY or path.suffix in SUFFIXES:
+                    real = os.path.realpath(path)
+                    found[real] = found.get(real, path) if path.is_symlink() else path
+    return sorted(found.values())
 
 
 def _ids(path: Path) -> list[str]:
@@ -142,25 +171,29 @@ def read_label(labels_dir: str | Path, split: str, object_id: str) -> int:
 
 
 def alert_jobs(alert_dir: str | Path, *, splits_path: str | Path | None = None, labels_dir: str | Path | None = None,
-               known_splits: Mapping[str, str] | None = None, seed: int = 0, temporal: bool = False,
-               use_history: bool = True, keep_negative: bool = False, scheme: ClassScheme = APPLECIDER,
-               notes: Counter | None = None, progress: bool = True) -> tuple[list[Job], list[Outcome]]:
+               known_splits: Mapping[str, str] | None = None, earlier: Mapping[str, InputState] | None = None,
+               seed: int = 0, temporal: bool = False, use_history: bool = True, keep_negative: bool = False,
+               scheme: ClassScheme = APPLECIDER, notes: Counter | None = None,
+               progress: bool = True) -> tuple[list[Job], list[Outcome]]:
     """One job an object, and what is left out already: broken files, split entries without packets or labels.
 
     Args:
         known_splits: of an earlier run without a splits file; objects stay where they are, new ones are split alike.
+        earlier: what the sources of an earlier run were written from. An object of this folder is read from its earlier
+            files too, where these are still there: packets in several folders make one light curve.
 
     Raises:
         DataError: no packets, a splits file that cannot be read, or new objects for a split by time.
     """
     notes = Counter() if notes is None else notes
     files, broken = index_alerts(alert_dir, progress=progress)
+    files = {key: _with_earlier(paths, (earlier or {}).get(key)) for key, paths in files.items()}
     left_out = [Outcome(str(x.path), "", "left out", x.reason) for x in broken]
     options = {"use_history": use_history, "keep_negative": keep_negative}
     if splits_path is None:
         objects = [AlertObject(object_id, paths, **options) for object_id, paths in files.items()]
         splits = _assign(objects, dict(known_splits or {}), seed, temporal, alert_dir)
-        return _ordered([Job(x.object_id, splits[x.object_id], x) for x in objects]), left_out
+        return _ordered([Job(x.object_id, splits[x.object_id], x, x.state()) for x in objects]), left_out
     wanted = read_splits(splits_path)
     if extra := len(set(files) - set(wanted)):
         notes["objects with packets that are in no split"] += extra
@@ -177,8 +210,16 @@ def alert_jobs(alert_dir: str | Path, *, splits_path: str | Path | None = None, 
         if label != -1 and scheme.coarse_id(label) < 0:
             left_out.append(Outcome(object_id, split, "left out", f"label {label} is no class of '{scheme.name}'"))
             continue
-        jobs.append(Job(object_id, split, AlertObject(object_id, files[object_id], label, **options)))
+        item = AlertObject(object_id, files[object_id], label, **options)
+        jobs.append(Job(object_id, split, item, item.state()))
     return _ordered(jobs), left_out
+
+
+def _with_earlier(paths: tuple[Path, ...], earlier: InputState | None) -> tuple[Path, ...]:
+    if earlier is None:
+        return paths
+    real = {os.path.realpath(path) for path in paths}
+    return (*paths, *(path for path in earlier.present() if str(path) not in real))
 
 
 def _assign(objects: Sequence[AlertObject], known: dict[str, str], seed: int, temporal: bool, folder) -> dict[str, str]:

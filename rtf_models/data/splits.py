@@ -14,6 +14,7 @@ from venom_hw.atomic import write_atomically
 from ..errors import DataError
 
 SPLITS = ("train", "val", "test")
+SPLITS_FILE = "splits.csv"
 FRACTIONS = (0.70, 0.15, 0.15)
 
 
@@ -78,6 +79,32 @@ def read_splits(path: str | Path) -> dict[str, str]:
     if not found:
         raise DataError(path, None, "no rows", "columns obj_id, split")
     return found
+
+
+def splits_of_folder(folder: str | Path) -> dict[str, str]:
+    """{object id: split} of what a data folder has: by its splits.csv, and by where its files lie.
+
+    Raises:
+        DataError: an object in two splits, or a splits.csv that cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / SPLITS_FILE
+    found = read_splits(path) if path.is_file() else {}
+    for split in SPLITS:
+        for file in sorted((folder / split).glob("*.npz")):
+            if found.setdefault(file.stem, split) != split:
+                raise DataError(folder, None, f"'{file.stem}' in {found[file.stem]} and {split}",
+                                "each object in one split (remove the file of the wrong one, or make the folder anew)")
+    return found
+
+
+def with_new(known: Mapping[str, str], new: Mapping[str, str], folder: str | Path) -> dict[str, str]:
+    """Both together. DataError where an object would change its split."""
+    for object_id, split in new.items():
+        if known.get(object_id, split) != split:
+            raise DataError(folder, None, f"'{object_id}' is in {known[object_id]} and would be in {split} now",
+                            "an object that keeps its split (or another output folder)")
+    return {**known, **new}
 
 
 def is_plain_name(name: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
 from .compact import write_compact
+from .input_files import InputState
 from .source import Source
 
 CHUNK = 10  # sources that a worker process takes at a time
@@ -27,16 +28,21 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Job:
-    """One source to be written. `load` reads it, in a worker process; it may be anything that can be sent there."""
+    """One source to be written. `load` reads it, in a worker process; it may be anything that can be sent there.
+
+    inputs: the state of what it is read from; None: that cannot change.
+    """
 
     object_id: str
     split: str
     load: Callable[[], Loaded]
+    inputs: InputState | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: "written", "skipped" (it was there) or "left out" (with a reason)."""
+    """What became of a job: "written", "rewritten" (it was there, from other inputs), "already there" or "left out"
+    (with a reason; what was there stays)."""
 
     object_id: str
     split: str
@@ -72,26 +78,30 @@ class Writer:
             if self.features is not None:
                 counts, values = self.features(source)
                 source = replace(source, features=values, feature_counts=counts)
+            status = "rewritten" if self.path(job).is_file() else "written"
             write_compact(self.path(job), source, feature_names=self.feature_names)
         except DataError as error:
             return Outcome(job.object_id, job.split, "left out", str(error))
-        return Outcome(job.object_id, job.split, "written", label=source.label, notes=loaded.notes)
+        return Outcome(job.object_id, job.split, status, label=source.label, notes=loaded.notes)
 
 
 def _write_chunk(writer: Writer, jobs: Sequence[Job]) -> list[Outcome]:
     return [writer(job) for job in jobs]
 
 
-def write_all(writer: Writer, jobs: Iterable[Job], *, workers: int = 1) -> Iterator[Outcome]:
-    """The outcomes of the jobs, as they come; what is already there is skipped.
+def write_all(writer: Writer, jobs: Iterable[Job], *, workers: int = 1,
+              written_from: Mapping[str, InputState] | None = None) -> Iterator[Outcome]:
+    """The outcomes of the jobs, as they come; what is already there is skipped unless its inputs have changed.
 
     Args:
+        written_from: by object id, the inputs of what is there.
         workers: processes; 1 works in this one.
     """
     waiting = []
     for job in jobs:
-        if writer.path(job).is_file():
-            yield Outcome(job.object_id, job.split, "skipped")
+        same = job.inputs is None or (written_from or {}).get(job.object_id) == job.inputs
+        if same and writer.path(job).is_file():
+            yield Outcome(job.object_id, job.split, "already there")
         else:
             waiting.append(job)
     if workers <= 1:
