@@ -72,7 +72,8 @@ def train_command(config: TrainConfig, output_dir: str) -> list[str]:
         if name == "data_dir" or (value == default[name] and name not in ("mode", "latent_dim", "seed")):
             continue
         option = "--latent-dims" if name == "latent_dim" else "--" + name.replace("_", "-")
-        flags += (
-            [option] if value is True else [option, f"{value:g}" if isinstance(value, float) else str(value)]
-        )
+        if isinstance(value, bool):
+            flags.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            flags += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     return flags

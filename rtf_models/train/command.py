@@ -14,6 +14,7 @@ from rtf_models.errors import RtfError
 from venom_hw.backend import DEVICES
 
 from .config import AMP, BACKBONES, CLASS_WEIGHTS, FEATURES, KL, MODES, SCALINGS, TrainConfig
+from .settings_file import with_settings_file
 
 EXAMPLES = """\
 examples:
@@ -23,9 +24,26 @@ examples:
   python -m rtf_models train --data-dir data/ztf --output-dir runs --mode ae --latent-dims 64 --use-metadata --use-gp \\
       --cls-weight 0.5 --class-weights sqrt --early-stopping 30
   python -m rtf_models train --output-dir runs --data-dir data/bts --mode ae --latent-dims 64 --random-truncate --resume
+  python -m rtf_models train --config ae.toml --latent-dims 8 --seed 1
+
+--config reads flags from a TOML file, names without the dashes; a run's settings.json works too. Flags of the command
+line win over it (--no-use-gp switches off what it switches on). What a run had in the end is in its settings.json.
+  data-dir = "data/bts"
+  output-dir = "runs"
+  mode = "ae"
+  latent-dims = [8, 64]
+  lr = 1e-3
+  random-truncate = true
 
 A recipe that works on a CPU with some thousand curves: --epochs 60 --batch-size 32 --lr 1e-3 --warmup 3 \\
   --dropout 0.1 --attention-dropout 0
+
+Flags and defaults are those of the original RTF, but for three:
+  --num-workers 0 (4)       the data are in memory; the numbers are the same with any
+  --gp-dim none (114)       --use-gp alone says it; with the mask of missing values the network takes 228
+  --num-classes none (5)    the data say their classes; given with --cls-weight, it is checked against them
+Old job scripts that spell these out run as they are: what does nothing is said and left out. A network is trained with
+input statistics of its own training split, and its folder's name ends with what else makes it another network.
 """
 
 FILES = ("model.safetensors", "summary.json", "history.json", "train_embeddings.npz", "test_embeddings.npz")
@@ -38,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m rtf_models train", description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    switch = argparse.BooleanOptionalAction
+    p.add_argument("--config", type=Path, metavar="FILE", help="flags from a TOML file; see below")
     g = p.add_argument_group("data")
     g.add_argument(
         "--data-dir", metavar="DIR", help="folder of train/, val/, test/: compact npz or photo_events files"
@@ -57,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     )
     g.add_argument("--max-detections", type=int, metavar="N", help="only the first N of each source")
     g.add_argument(
-        "--random-truncate", action="store_true", help="in training, a random number of first detections"
+        "--random-truncate", action=switch, default=False, help="in training, a random number of first detections"
     )
     g.add_argument(
         "--min-detections",
@@ -68,23 +88,25 @@ def parser() -> argparse.ArgumentParser:
     )
     g = p.add_argument_group("inputs beside the photometry")
     g.add_argument(
-        "--use-metadata", action="store_true", help="30 numbers of each alert, with a mask of missing ones"
+        "--use-metadata", action=switch, default=False, help="30 numbers of each alert, with a mask of missing ones"
     )
     g.add_argument("--metadata-scaling", choices=SCALINGS, default=d.metadata_scaling,
                    help="by the training split, or per sample as the original (%(default)s)")  # fmt: skip
-    g.add_argument("--use-images", action="store_true", help="the newest cutout triplet")
+    g.add_argument("--use-images", action=switch, default=False, help="the newest cutout triplet")
     g.add_argument("--image-backbone", choices=BACKBONES, default=d.image_backbone, help="(%(default)s)")
     g.add_argument(
         "--backbone-weights", metavar="FILE", help="of zoobot: a local file, nothing is downloaded"
     )
-    g.add_argument("--finetune-backbone", action="store_true", help="zoobot's weights learn too")
-    g.add_argument("--use-gp", action="store_true", help="114 light-curve features (preprocess --fit-gp)")
+    g.add_argument("--finetune-backbone", action=switch, default=False, help="zoobot's weights learn too")
+    g.add_argument(
+        "--use-gp", action=switch, default=False, help="114 light-curve features (preprocess --fit-gp)"
+    )
     g.add_argument(
         "--gp-dim",
         type=int,
         default=None,
         metavar="114",
-        help="accepted for old job scripts; 114 alone is right",
+        help="for old job scripts (whose default it is); 114 alone is right",
     )
     g.add_argument("--features", choices=FEATURES, default=d.features,
                    help="of the detections so far, or as found in the file (%(default)s)")  # fmt: skip
@@ -135,7 +157,8 @@ def parser() -> argparse.ArgumentParser:
         help="of a classification head; 0: none (%(default)g)",
     )
     g.add_argument(
-        "--num-classes", type=int, help="checked against the data's coarse classes; 6: with 'other'"
+        "--num-classes", type=int, metavar="N",
+        help="checked against the data's coarse classes (as they say; the original: 5); 6: with 'other'",
     )
     g.add_argument("--class-weights", choices=CLASS_WEIGHTS, nargs="?", const="balanced", default=d.class_weights,
                    help="of the class loss: 1/count or 1/sqrt(count) (%(default)s)")  # fmt: skip
@@ -174,10 +197,10 @@ def parser() -> argparse.ArgumentParser:
         "--num-workers",
         type=int,
         default=0,
-        help="processes that prepare batches; no part of the result (%(default)s)",
+        help="processes that prepare batches; no part of the result (%(default)s; the original: 4)",
     )
     g.add_argument(
-        "--no-buckets", dest="buckets", action="store_false", help="batches of any lengths, as the original's"
+        "--buckets", action=switch, default=True, help="batches of like lengths; or of any, as the original's"
     )
     g = p.add_argument_group("run")
     g.add_argument("--output-dir", required=True, type=Path, metavar="DIR", help="gets one folder a run")
@@ -191,27 +214,43 @@ def configs_of(args: argparse.Namespace) -> list[TrainConfig]:
     from .errors import TrainError
 
     values = vars(args).copy()
-    for name in ("output_dir", "resume", "quiet"):
+    for name in ("output_dir", "resume", "quiet", "config"):
         del values[name]
-    gp_dim = values.pop("gp_dim")
-    if gp_dim is not None and not args.use_gp:
-        raise TrainError("--gp-dim: expected --use-gp beside it")
-    if gp_dim not in (None, 114):
+    if values.pop("gp_dim") not in (None, 114):
         raise TrainError(
-            f"--gp-dim {gp_dim}: the vector has 114 features; expected 114, or the option left away"
+            f"--gp-dim {args.gp_dim}: the vector has 114 features; expected 114, or the option left away"
         )
+    if args.cls_weight == 0:
+        values["num_classes"] = None
     dims = values.pop("latent_dims")
     if len(set(dims)) != len(dims):
         raise TrainError(f"--latent-dims {' '.join(map(str, dims))}: expected each once")
     return [TrainConfig(**values, latent_dim=dim) for dim in dims]
 
 
+def without_effect(args: argparse.Namespace) -> list[str]:
+    """Notes on flags that spell out a default of the original and do nothing here."""
+    notes = []
+    if args.gp_dim is not None and not args.use_gp:
+        notes.append(f"--gp-dim {args.gp_dim} does nothing without --use-gp")
+    if args.num_classes is not None and args.cls_weight == 0:
+        notes.append(f"--num-classes {args.num_classes} does nothing without --cls-weight above 0")
+    return notes
+
+
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = parser().parse_args(argv)
+    flags = parser()
+    try:
+        args = flags.parse_args(with_settings_file(flags, argv))
+    except RtfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     command = shlex.join(["python", "-m", "rtf_models", "train", *argv])
     try:
         configs = configs_of(args)
+        for note in without_effect(args):
+            print(f"note: {note}", file=sys.stderr)
         from .run import sweep
 
         summaries = sweep(configs, args.output_dir, command=command, resume=args.resume, quiet=args.quiet)

@@ -1,10 +1,13 @@
 """The command line of training: the original's flags and defaults, errors, a run from end to end."""
 
+import json
+
 import numpy as np
 import pytest
 
 from rtf_models.checkpoint import load_checkpoint
 from rtf_models.train.command import configs_of, main, parser
+from rtf_models.train.settings_file import with_settings_file
 
 ORIGINAL = {
     "data_dir": None, "mode": "vae", "latent_dims": [32, 64, 128, 256], "epochs": 200, "batch_size": 128, "lr": 1e-4,
@@ -23,6 +26,99 @@ def test_flags_and_defaults_of_the_original():
         assert flag in parser().format_help()
 
 
+def test_defaults_of_the_original_may_be_spelt_out(capsys, tmp_path):
+    """--num-classes and --gp-dim without what they belong to: said, and left out."""
+    line = ["--data-dir", str(tmp_path / "no"), "--output-dir", "o", "--num-classes", "5", "--gp-dim", "114", "--quiet",
+            "--num-workers", "4"]  # fmt: skip
+    plain = configs_of(parser().parse_args([*line[:4], "--num-workers", "4"]))
+    assert configs_of(parser().parse_args(line)) == plain
+    assert main(line) == 2  # for want of the folder alone
+    shown = capsys.readouterr().err.splitlines()
+    assert [text for text in shown if text.startswith("note: ")] == [
+        "note: --gp-dim 114 does nothing without --use-gp",
+        "note: --num-classes 5 does nothing without --cls-weight above 0",
+    ]
+    assert len(shown) == 3 and shown[-1].startswith("error: ") and "no" in shown[-1]
+
+
+def test_help_says_where_defaults_differ():
+    differ = {"--num-workers": (0, 4), "--gp-dim": (None, 114), "--num-classes": (None, 5)}
+    text, args = parser().format_help(), vars(parser().parse_args(["--output-dir", "o"]))
+    for flag, (ours, theirs) in differ.items():
+        assert args[flag[2:].replace("-", "_")] == ours
+        assert f"{flag} {'none' if ours is None else ours} ({theirs})" in " ".join(text.split())
+
+
+TOML = """\
+data-dir = "d"
+output_dir = "o"
+mode = "ae"
+latent-dims = [8, 16]
+lr = 1
+use-gp = true
+buckets = false
+quiet = false
+"""
+
+
+def with_file(path, *flags):
+    flags_of = parser()
+    return flags_of.parse_args(with_settings_file(flags_of, ["--config", str(path), *flags]))
+
+
+def test_settings_file_and_command_line(tmp_path):
+    path = tmp_path / "ae.toml"
+    path.write_text(TOML)
+    first, second = configs_of(with_file(path))
+    assert (first.latent_dim, second.latent_dim, first.lr) == (8, 16, 1.0)
+    assert first.use_gp and not first.buckets and first.mode == "ae"
+    (only,) = configs_of(with_file(path, "--latent-dims", "4", "--lr", "0.01", "--no-use-gp", "--buckets"))
+    assert (only.latent_dim, only.lr, only.use_gp, only.buckets) == (4, 0.01, False, True)
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(first.to_dict()))
+    assert configs_of(with_file(path, "--output-dir", "o")) == [first]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("latent-dim = 3\nmod = 'ae'", "unknown key 'mod'; did you mean 'mode'?"),
+        ("colour = 3", "unknown key 'colour'; expected the name of a flag"),
+        ("lr = 'fast'", "lr = 'fast'; expected a number"),
+        ("epochs = 1.5", "epochs = 1.5; expected a whole number"),
+        ("epochs = true", "epochs = True; expected a whole number"),
+        ("epochs = [1, 2]", "epochs = [1, 2]; expected one value"),
+        ("use-gp = 1", "use-gp = 1; expected true or false"),
+        ("mode = 'gan'", "mode = 'gan'; expected one of vae, ae, vqvae"),
+        ("data-dir = 3", "data-dir = 3; expected text"),
+        ("lr = ", "cannot be read as TOML"),
+    ],
+)
+def test_wrong_settings_files(text, said, tmp_path, capsys):
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    assert main(["--config", str(path), "--output-dir", str(tmp_path / "o")]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {path}: ") and said in message
+
+
+def test_settings_file_that_is_not_there(tmp_path, capsys):
+    assert main(["--config", str(tmp_path / "x.toml"), "--output-dir", "o"]) == 2
+    assert "x.toml: cannot be read" in capsys.readouterr().err
+
+
+def test_a_run_from_a_file_keeps_its_settings(tmp_path, toy_folder):
+    path = tmp_path / "ae.toml"
+    sizes = "d-model = 16\nheads = 2\nd-ff = 32\nencoder-layers = 1\ndecoder-layers = 1\nthreads = 1\nquiet = true"
+    path.write_text(f"data-dir = '{toy_folder}'\nmode = 'ae'\nlatent-dims = [4]\nepochs = 9\n{sizes}")
+    assert main(["--config", str(path), "--output-dir", str(tmp_path / "runs"), "--epochs", "1"]) == 0
+    (folder,) = (tmp_path / "runs").glob("ae_*")
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["epochs"] == 1 and settings["d_model"] == 16 and settings["data_dir"] == str(toy_folder)
+    again = ["--config", str(folder / "settings.json"), "--output-dir", str(tmp_path / "runs"), "--quiet", "--resume"]
+    assert main(again) == 0 and len(list((tmp_path / "runs").glob("ae_*"))) == 1
+
+
 def test_its_job_scripts_are_understood():
     line = (
         "--data-dir d --output-dir o --mode ae --latent-dims 2 64 --epochs 200 --batch-size 64 --lr 5e-5 --device cuda "
@@ -38,7 +134,6 @@ def test_its_job_scripts_are_understood():
     "flags, said",
     [
         ([], "--data-dir"),
-        (["--data-dir", "d", "--gp-dim", "114"], "--gp-dim"),
         (["--data-dir", "d", "--use-gp", "--gp-dim", "50"], "114"),
         (["--data-dir", "d", "--latent-dims", "8", "8"], "each once"),
         (["--data-dir", "nowhere"], "nowhere"),
