@@ -32,7 +32,8 @@ class History:
     """Detections of at most `objects` objects and at most `detections` detections in all; the object touched longest
     ago goes first. An object keeps the last `longest` detections of the last `days` days.
 
-    A history follows from its touches alone: the same touches in the same order give the same history.
+    Latecomers stay out (`detections.merged`). A history follows from its touches alone: the same touches in the same
+    order give the same history.
     """
 
     def __init__(self, objects: int, days: float | None, longest: int | None, *, metadata: bool,
@@ -55,7 +56,7 @@ class History:
     def touch(self, object_id: str, jd: float, rows: np.ndarray) -> np.ndarray:
         """Adds the rows of an alert of time `jd`; (L,) all that is then known up to `jd`, for its fingerprint."""
         rows = window(rows, jd, self.days, self.longest)
-        all_rows, taken = merged(self.of(object_id), rows)
+        all_rows, taken = merged(self.of(object_id), rows, jd)
         seen = window(all_rows, jd, self.days, self.longest)
         if self.objects:
             self.changes.add(object_id, jd, rows[taken])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.alerts import packet_detections
-from .detections import moment, row_type
+from .detections import SAME, row_type
 
 FIELDS = ("objectId", "candid", "candidate", "prv_candidates")
 
@@ -42,10 +42,11 @@ def alert_of(packet: Mapping, *, metadata: bool) -> Alert:
     found = packet_detections(packet)
     jd, band = float(found.jd[found.packet >= 0][0]), int(found.band[found.packet >= 0][0])
     # of the copies of an exposure the packet's own candidate is kept: its metadata are complete
-    order = np.lexsort((found.packet < 0, found.band, moment(found.jd)))
-    times, bands = moment(found.jd)[order], found.band[order]
-    first = np.append(True, (np.diff(times) != 0) | (np.diff(bands) != 0))
-    chosen = np.sort(order[first])
+    order = np.lexsort((found.jd, found.band))
+    exposure = np.zeros(len(order), np.int64)
+    exposure[order[1:]] = np.cumsum((np.diff(found.jd[order]) > SAME) | (np.diff(found.band[order]) != 0))
+    order = np.lexsort((found.packet < 0, exposure))
+    chosen = np.sort(order[np.append(True, np.diff(exposure[order]) != 0)])
     chosen = chosen[found.positive[chosen] & (found.jd[chosen] <= jd)]
     rows = np.zeros(len(chosen), row_type(metadata))
     for name in rows.dtype.names:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.stamp import CUTOUTS, NoStamp, packet_stamps
-from .detections import moment
+from .detections import same_exposure
 from .packets import Alert
 
 
@@ -29,7 +29,7 @@ class Triplet:
 
     def place(self, rows: np.ndarray) -> int | None:
         """Which of the rows it shows; None if it shows none of them."""
-        places = np.flatnonzero((moment(rows["jd"]) == moment(np.float64(self.jd))) & (rows["band"] == self.band))
+        places = same_exposure(rows, self.jd, self.band)
         return int(places[-1]) if len(places) else None
 
 
@@ -49,15 +49,14 @@ class Triplets:
 
     def newest(self, alert: Alert, packet: Mapping, rows: np.ndarray) -> tuple[np.ndarray, int] | None:
         """The newest image that an alert may know, and which of its rows it shows; None: none is known."""
-        if alert.own:
+        if alert.own and len(places := same_exposure(rows, alert.jd, alert.band)):
             try:
                 image = packet_stamps(packet)
             except NoStamp:
                 pass
             else:
-                own = Triplet(alert.jd, alert.band, _cutouts(packet))
-                self._give(alert.object_id, own)
-                return image, own.place(rows)
+                self._give(alert.object_id, Triplet(alert.jd, alert.band, _cutouts(packet)))
+                return image, int(places[-1])
         known = self._known.get(alert.object_id)
         place = known.place(rows) if known is not None else None  # rows have nothing later than the alert
         return None if place is None else (known.image(), place)

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from rtf_models.stream.detections import merged, row_type, source_of, window
 from rtf_models.stream.history import History
+from rtf_models.stream.packets import alert_of
 from rtf_models.stream.recent import RecentAlerts
 from rtf_models.stream.state import changed_state, restore, whole_state
 from rtf_models.stream.triplets import Triplets
+from tests.rtf.stream.toy import detection, packet
 
 seen_on = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), max_size=6)
 touches = st.lists(st.tuples(st.integers(0, 4), st.floats(0, 60), seen_on), max_size=40)
@@ -31,7 +33,10 @@ class Plain:
 
     def touch(self, name, jd, rows):
         recent = [r for r in map(tuple, rows.tolist()) if jd - self.days <= r[0] <= jd][-self.longest :]
-        once = {(r[0], r[4]): r for r in recent + self.known.get(name, [])}
+        known = self.known.get(name, [])
+        newest = max([(r[0], r[4]) for r in known if r[0] <= jd], default=(-1, 0))
+        recent = [r for r in recent if (r[0], r[4]) >= newest]
+        once = {(r[0], r[4]): r for r in recent + known}
         every = [once[key] for key in sorted(once)]
         seen = [r for r in every if jd - self.days <= r[0] <= jd][-self.longest :]
         newest = every[-1][0] if every else 0
@@ -114,3 +119,21 @@ def test_alerts_are_remembered_at_least_as_long_as_promised():
         assert all(k in recent for k in range(max(0, n - 99), n + 1)) if n % 50 == 0 else True
         assert len(recent) <= 200
     assert 0 not in recent
+
+
+def test_latecomers_stay_out_and_one_exposure_is_one_detection():
+    history = History(9, None, None, metadata=False)
+    history.touch("x", 3.0, rows_of([(1, 0), (3, 0)], 3.0))
+    seen = history.touch("x", 5.0, rows_of([(0, 1), (2, 0), (3, 0), (4, 1), (5, 0)], 5.0))
+    assert seen["jd"].tolist() == [1, 3, 4, 5]  # 0 and 2 were not known when 3 was
+    assert history.touch("x", 2.5, rows_of([(2, 1)], 2.5))["jd"].tolist() == [1, 2]  # an alert that itself comes late
+    again = rows_of([(5, 0)], 5.0)
+    for offset in (4.9e-7, 5.1e-7, -4.9e-7, -5.1e-7):  # either side of any rounding
+        again["jd"] = 5.0 + offset
+        assert len(history.touch("x", 5.1, again)) == 5
+
+
+def test_two_copies_in_one_packet_are_one_however_they_are_rounded():
+    for jd in (2459000.5000005, 2459000.5):
+        one = packet("x", 1, jd, [detection(1, jd + d) for d in (-4e-7, 4e-7)] + [detection(2, jd - 1)])
+        assert alert_of(one, metadata=False).rows["candid"].tolist() == [2, 1]

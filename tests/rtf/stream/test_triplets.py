@@ -32,14 +32,16 @@ def cutouts(value: float, side: int = 63) -> dict[str, bytes]:
 
 
 def survey_with_stamps(seed: int, alerts: int = 40) -> list[dict]:
-    """Of four objects; the stamps of half the alerts are clipped or missing, some are negative, some come late."""
+    """Of four objects, with gaps in their histories; the stamps of half the alerts are clipped or missing, some alerts
+    are negative, some come late."""
     rng, known, out = np.random.default_rng(seed), {}, []
     for n in range(alerts):
         name, jd = f"ZTF{rng.integers(4)}", 2459000.0 + n
         stamps = [cutouts(n + 1.0), cutouts(n + 1.0), cutouts(n + 1.0, 40), dict.fromkeys(CUTOUTS)][rng.integers(4)]
         more = {"fid": int(rng.integers(1, 4)), "positive": "ft"[int(rng.random() < 0.8)]}
-        out.append(packet(name, 100 + n, jd, known.get(name, [])[-3:], **more) | stamps)
-        known.setdefault(name, []).append(detection(100 + n, jd, **more))
+        history = [d for d in known.get(name, [])[-5:] if rng.random() < 0.6]
+        out.append(packet(name, 100 + n, jd, history, **more) | stamps)
+        known.setdefault(name, []).extend([detection(100 + n, jd, **more), detection(1000 + n, jd + 0.4)])
     late = rng.choice(alerts - 4, 3, replace=False)
     for n in sorted(late, reverse=True):
         out[n], out[n + 3] = out[n + 3], out[n]
