@@ -10,8 +10,10 @@ from ..classes import bts_label
 from ..errors import DataError
 from .npz_member import open_npz, read_member
 from .source import Source
+from .splits import is_plain_name
 
-KEYS = ("object_id", "type", "offsets", "mjd", "fid", "mag", "magerr")
+# What the arrays hold, by NumPy's letters: U text, i and u whole numbers, f real ones.
+_KINDS = {"object_id": "US", "type": "US", "offsets": "iu", "mjd": "f", "fid": "iu", "mag": "f", "magerr": "f"}
 
 
 def read_bts(path: str | Path) -> list[Source]:
@@ -24,7 +26,10 @@ def read_bts(path: str | Path) -> list[Source]:
         DataError: no such file, or arrays that do not go together.
     """
     with open_npz(path) as archive:
-        data = {key: read_member(path, archive, key) for key in KEYS}
+        data = {key: read_member(path, archive, key) for key in _KINDS}
+    for key, kinds in _KINDS.items():
+        if data[key].ndim != 1 or data[key].dtype.kind not in kinds:
+            raise DataError(path, key, f"shape {data[key].shape}, {data[key].dtype}", f"(N,) of kind {kinds}")
     offsets, rows = data["offsets"].astype(np.int64), len(data["mjd"])
     for key, length in {"type": len(data["object_id"]), "offsets": len(data["object_id"]) + 1, "fid": rows,
                         "mag": rows, "magerr": rows}.items():
@@ -32,12 +37,20 @@ def read_bts(path: str | Path) -> list[Source]:
             raise DataError(path, key, f"shape {data[key].shape}", f"({length},)")
     if offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 1).any():
         raise DataError(path, "offsets", f"from {offsets[0]} to {offsets[-1]}", f"ascending from 0 to {rows}")
+    names = [str(x) for x in data["object_id"]]
+    if bad := [x for x in names if not is_plain_name(x)]:
+        raise DataError(path, "object_id", f"{bad[0]!r:.60}", "an object's name, usable as a file name")
+    if len(set(names)) < len(names):  # it could be in two splits
+        twice = next(x for k, x in enumerate(names) if x in names[:k])
+        raise DataError(path, "object_id", f"'{twice}' twice", "each object once")
+    if (data["magerr"] < 0).any():
+        raise DataError(path, "magerr", f"{data['magerr'].min()}", "0 or more")
     sources = []
-    for k, object_id in enumerate(data["object_id"]):
+    for k, object_id in enumerate(names):
         part = slice(offsets[k], offsets[k + 1])
         time, fid = data["mjd"][part], data["fid"][part].astype(np.int64)
         _, first = np.unique(np.stack([time, fid]), axis=1, return_index=True)  # sorted by time, then band
-        sources.append(Source(object_id=str(object_id), time=time[first], band=fid[first] - 1,
+        sources.append(Source(object_id=object_id, time=time[first], band=fid[first] - 1,
                               mag=data["mag"][part][first], mag_err=data["magerr"][part][first],
                               label=bts_label(str(data["type"][k]))))
     return sources

@@ -22,9 +22,12 @@ from ..errors import DataError
 from .metadata import METADATA_FIELDS, unfilled
 from .npz_member import keys, member_shape, open_npz, read_member, read_row
 from .source import N_FEATURES, STAMP, Source
+from .splits import is_plain_name
 
 SMALLEST = 200  # bytes; the original takes smaller files for broken ones too
 _STAMPS = (3, STAMP, STAMP)
+_REAL, _WHOLE, _TEXT = ("f", "real numbers"), ("iu", "whole numbers"), ("US", "text")
+_FLAGS = ("biuf", "numbers, 0 or 1")
 
 
 def write_compact(path: str | os.PathLike, source: Source, *, feature_names: Sequence[str] | None = None) -> Path:
@@ -124,20 +127,25 @@ def open_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] |
     with open_npz(path) as archive:
         present = set(keys(archive))
 
-        def optional(key: str) -> np.ndarray | None:
-            return read_member(path, archive, key) if key in present else None
+        def optional(key: str, kind: tuple[str, str], shape: tuple[int, ...] | None = None) -> np.ndarray | None:
+            return _checked(path, key, read_member(path, archive, key), kind, shape) if key in present else None
 
         x = _checked_x(path, read_member(path, archive, "x"))
-        found = {"label": _label(path, read_member(path, archive, "label")), "time": optional("time"),
-                 "missing": optional("metadata_missing"), "has_image": _has_image(path, archive, present, len(x)),
-                 "prefix_features": optional("prefix_features"), "feature_counts": optional("feature_counts")}
-        name = optional("object_id")
-        gp = _gp(path, optional("gp_features"), optional("gp_keys"), names)
-    if found["missing"] is not None:
-        if found["missing"].shape != (len(x), len(METADATA_FIELDS)):
-            raise DataError(path, "metadata_missing", f"shape {found['missing'].shape}", f"({len(x)}, 30)")
-        found["missing"] = found["missing"] != 0
-    return CompactFile(path=path, x=x, object_id=path.stem if name is None else str(name), gp=gp, **found)
+        label = _label(path, read_member(path, archive, "label"))
+        time = _checked_time(path, optional("time", _REAL, (len(x),)), x)
+        missing = optional("metadata_missing", _FLAGS, (len(x), len(METADATA_FIELDS)))
+        has_image = _has_image(path, archive, optional("has_image", _FLAGS, (len(x),)), len(x))
+        counts = optional("feature_counts", _WHOLE)
+        rows = 0 if counts is None else counts.size
+        features = _prefixes(path, optional("prefix_features", _REAL, (rows, N_FEATURES)), counts, len(x))
+        name = optional("object_id", _TEXT, ())
+        gp = _gp(path, optional("gp_features", ("biuf", "numbers")), optional("gp_keys", _TEXT), names)
+    if name is not None and not is_plain_name(str(name)):
+        raise DataError(path, "object_id", f"{str(name)!r:.60}", "an object's name, usable as a file name")
+    return CompactFile(path=path, x=x, has_image=has_image, label=label, time=time, gp=gp,
+                       object_id=path.stem if name is None else str(name),
+                       missing=None if missing is None else missing != 0,
+                       prefix_features=features, feature_counts=None if features is None else counts)
 
 
 def read_compact(path: str | os.PathLike, *, names: Callable[[], Sequence[str] | None] | None = None) -> Source:
@@ -170,12 +178,46 @@ def _size(path: Path) -> int:
         raise DataError(path, None, f"cannot be read ({error.strerror})", "a compact npz file") from error
 
 
+def _checked(path, key: str, value: np.ndarray, kind: tuple[str, str], shape: tuple[int, ...] | None) -> np.ndarray:
+    """The array, if it holds what it should, in the shape that it should have (None: any)."""
+    kinds, what = kind
+    if value.dtype.kind not in kinds or (shape is not None and value.shape != shape):
+        raise DataError(path, key, f"shape {value.shape}, {value.dtype}", what + (f" {shape}" if shape else ""))
+    return value
+
+
+def _checked_time(path, time: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
+    """Days: finite, ascending, and the same as what x says of them (which is float32)."""
+    if time is None:
+        return None
+    if not np.isfinite(time).all() or (np.diff(time) < 0).any():
+        raise DataError(path, "time", "times that are not finite or not ascending", "days, ascending")
+    days, said = time - time[0], np.expm1(x[:, 0].astype(np.float64))
+    if (bad := np.flatnonzero(np.abs(days - said) > 1e-3 * (1 + said))).size:
+        raise DataError(path, "time", f"{days[bad[0]]:.6g} days after the first detection at detection {bad[0]}",
+                        f"{said[bad[0]]:.6g} as in channel 0 of x")
+    return time
+
+
+def _prefixes(path, features, counts, length: int) -> np.ndarray | None:
+    """(K, 114), where counts (K,) are ascending numbers of detections that the file has."""
+    if (features is None) != (counts is None):
+        raise DataError(path, "prefix_features", "one of prefix_features and feature_counts is missing", "both")
+    if features is None or not len(features):
+        return None
+    if counts.ndim != 1 or (np.diff(counts.astype(np.int64)) <= 0).any() or counts[0] < 1 or counts[-1] > length:
+        raise DataError(path, "feature_counts", f"{counts.tolist()}", f"ascending counts from 1 to {length}")
+    return features
+
+
 def _checked_x(path, x: np.ndarray) -> np.ndarray:
     if x.ndim != 2 or x.shape[1] not in (7, 7 + len(METADATA_FIELDS)) or not len(x) or x.dtype.kind != "f":
         raise DataError(path, "x", f"shape {x.shape}, {x.dtype}", f"(L, {7 + len(METADATA_FIELDS)}) float32, L > 0")
     x = x.astype(np.float32)
     if not np.isfinite(x[:, :7]).all() or (x[:, :2] < 0).any():
         raise DataError(path, "x", "numbers in the first 7 channels that are not finite, or negative times", "finite")
+    if (x[:, 3] < 0).any():
+        raise DataError(path, "x", "negative magnitude errors in channel 3", "0 or more")
     if not ((x[:, 4:7] == 0) | (x[:, 4:7] == 1)).all() or not (x[:, 4:7].sum(axis=1) == 1).all():
         raise DataError(path, "x", "channels 4 to 6 are no one-hot code of a band", "one 1 among zeros")
     return x
@@ -200,15 +242,12 @@ def _label(path, label: np.ndarray) -> int:
     return int(label.item())
 
 
-def _has_image(path, archive, present, count: int) -> np.ndarray:
+def _has_image(path, archive, has_image: np.ndarray | None, count: int) -> np.ndarray:
     """(L,) bool; that the stamps' array has the right shape is checked in its header alone."""
-    if "has_image" not in present:
+    if has_image is None:
         return np.zeros(count, bool)
-    has_image = read_member(path, archive, "has_image")
-    if has_image.shape != (count,):
-        raise DataError(path, "has_image", f"shape {has_image.shape}", f"({count},)")
     if (has_image > 0).any():
-        shape = member_shape(path, archive, "images") if "images" in present else None
+        shape = member_shape(path, archive, "images") if "images" in keys(archive) else None
         if shape != (count, *_STAMPS):
             raise DataError(path, "images", f"shape {shape}" if shape else "missing", f"{(count, *_STAMPS)}")
     return has_image > 0

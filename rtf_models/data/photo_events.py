@@ -36,6 +36,8 @@ def read_events(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     data = data.astype(np.float32)
     if not np.isfinite(data[:, :5]).all() or (data[:, :2] < 0).any():
         raise DataError(path, "data", "numbers that are not finite, or negative times", "finite photometry")
+    if (data[:, 4] < 0).any():
+        raise DataError(path, "data", "negative errors (logflux_err)", "0 or more")
     if not np.isin(data[:, 2], (0, 1, 2)).all():
         raise DataError(path, "data", f"bands {np.unique(data[:, 2])[:5].tolist()}", "0, 1 or 2")
     if label.size != 1 or label.dtype.kind not in "iu":

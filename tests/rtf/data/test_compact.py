@@ -182,6 +182,10 @@ BROKEN = {
     "has_image too long": lambda path: rewrite(path, has_image=np.ones(7, np.float32)),
     "115 features": lambda path: rewrite(path, gp_features=np.ones(115, np.float32)),
     "objects": lambda path: rewrite(path, label=np.array(3, object)),
+    "has_image of text": lambda path: rewrite(path, has_image=np.full(6, "x")),
+    "features of text": lambda path: rewrite(path, gp_features=np.full(114, "x")),
+    "names that are numbers": lambda path: rewrite(path, gp_features=np.ones(114), gp_keys=np.arange(114)),
+    "negative errors": lambda path: rewrite(path, x=spoilt(path, -0.1, (2, 3))),
 }
 
 
@@ -218,6 +222,48 @@ def test_broken_files_are_left_out_and_named(tmp_path, damage):
     assert [x.path.name for x in folder.broken] == ["b.npz"]
     assert "expected" in folder.broken[0].reason
     assert [source.label for source in folder] == [3, 3]
+
+
+TEXT = np.full(6, "x")
+BAD_EXTRAS = {
+    "time of text": {"time": TEXT}, "time too short": {"time": np.arange(5.0)},
+    "complex time": {"time": np.arange(6) + 0j}, "time that is not finite": {"time": np.full(6, np.inf)},
+    "descending time": {"time": lambda old: old[::-1]},
+    "another time than in x": {"time": lambda old: old[0] + 3 * (old - old[0])},
+    "mask of text": {"metadata_missing": np.full((6, 30), "x")},
+    "mask too short": {"metadata_missing": np.ones((5, 30))},
+    "vectors of text": {"prefix_features": np.full((3, 114), "x")},
+    "vectors too short": {"prefix_features": np.zeros((3, 113))},
+    "counts of text": {"feature_counts": TEXT[:3]}, "one count": {"feature_counts": np.array(3)},
+    "more counts than vectors": {"feature_counts": np.arange(1, 5)},
+    "counts of more than there is": {"feature_counts": np.array([3, 5, 7])},
+    "descending counts": {"feature_counts": np.array([5, 3, 6])},
+    "a count of 0": {"feature_counts": np.array([0, 3, 6])},
+    "real counts": {"feature_counts": np.array([3.0, 5.0, 6.0])},
+    "a name that is a path": {"object_id": np.array("../../x")}, "two names": {"object_id": np.array(["a", "b"])},
+    "a name that is a number": {"object_id": np.array(3)},
+}
+
+
+@pytest.mark.parametrize("change", BAD_EXTRAS.values(), ids=BAD_EXTRAS.keys())
+def test_broken_extras_of_ours_are_left_out_and_named(tmp_path, make_source, change):
+    """One bad array leaves the one file out; it neither stops the folder nor goes in without a word."""
+    rng = np.random.default_rng(1)
+    (tmp_path / "val").mkdir()
+    for name in "ab":
+        write_compact(tmp_path / "val" / f"{name}.npz", make_source(rng, 6, name, 0, True, False, True),
+                      feature_names=NAMES)
+    path = tmp_path / "val" / "b.npz"
+    assert len(open_split(tmp_path, "val")) == 2
+    old = dict(np.load(path))
+    rewrite(path, **{key: value(old[key]) if callable(value) else value for key, value in change.items()})
+    folder = open_split(tmp_path, "val")
+    assert folder.object_ids == ["a"]
+    assert any(f"field '{key}'" in folder.broken[0].reason for key in (*change, "prefix_features"))
+    rewrite(path, drop="feature_counts", **old)
+    assert len(open_split(tmp_path, "val")) == 2
+    rewrite(path, drop="feature_counts")
+    assert len(open_split(tmp_path, "val")) == 1
 
 
 def test_every_cut_of_a_file_is_noticed(tmp_path):

@@ -133,7 +133,9 @@ def test_features_are_causal(tmp_path, bts):
 
 
 BAD_FILES = {"no file": None, "no archive": b"x" * 500, "offsets": {"offsets": np.arange(41)},
-             "shape": {"fid": np.ones(3, np.uint8)}, "band": {"fid": "all 7"}}
+             "shape": {"fid": np.ones(3, np.uint8)}, "band": {"fid": "all 7"},
+             "text": {"mjd": np.full(700, "x")}, "a path": {"object_id": np.array([f"../o{k}" for k in range(40)])},
+             "an object twice": {"object_id": np.array(["o"] * 40)}, "negative errors": {"magerr": "all -1"}}
 
 
 @pytest.mark.parametrize("change", BAD_FILES.values(), ids=BAD_FILES.keys())
@@ -145,7 +147,8 @@ def test_bad_light_curve_files(tmp_path, bts, change, capsys):
         path.write_bytes(change)
     else:
         rows = len(np.load(path)["mag"])
-        bts_like(path, **{k: np.full(rows, 7, np.uint8) if isinstance(v, str) else v for k, v in change.items()})
+        made = {"all 7": np.full(rows, 7, np.uint8), "all -1": np.full(rows, -1.0)}
+        bts_like(path, **{k: made[v] if isinstance(v, str) else v for k, v in change.items()})
     assert main(bts) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()
