@@ -34,6 +34,12 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 FILE_NAME = "model.safetensors"
 ORIGINAL_FILE_NAME = "best_model.pt"
 ORIGINAL_SUFFIXES = (".pt", ".pth", ".bin")
+QUANTISED_FORMAT, QUANTISED_FILE_NAME, ONNX_SUFFIX = "rtf/quantised/", "quantised.safetensors", ".onnx"
+QUANTISED = (
+    "a quantised encoder, of `python -m rtf_models quantize`: it has no decoder and no command takes it; "
+    "rtf_models.quantize.checkpoint.load_quantised reads its quantised.safetensors (for embed_sources(..., "
+    "reconstruct=False)), ONNX programs its encoder.onnx. Expected a float network, such as the one it was made from"
+)
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,16 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
         for name in (FILE_NAME, ORIGINAL_FILE_NAME):
             if (path / name).is_file():
                 return path / name
+        if (path / QUANTISED_FILE_NAME).is_file():
+            raise CheckpointError(f"{path}: {QUANTISED}")
         raise CheckpointError(f"{path}: a folder with neither {FILE_NAME} nor {ORIGINAL_FILE_NAME}")
     if path.is_file():
         return path
     shipped = PRETRAINED / path.name / FILE_NAME
     if path.parent == Path() and shipped.is_file():
         return shipped
+    if path.parent == Path() and (PRETRAINED / path.name / QUANTISED_FILE_NAME).is_file():
+        raise CheckpointError(f"{path}: {QUANTISED}")
     names = ", ".join(shipped_names()) or "none"
     raise CheckpointError(f"{path}: no such file, run folder or shipped checkpoint (shipped: {names})")
 
@@ -131,6 +141,8 @@ def load_checkpoint(
     if summary is not None or stats is not None or kind is not None:
         raise CheckpointError(f"{path}: summary, stats and kind are for the original's checkpoints "
                               f"({', '.join(ORIGINAL_SUFFIXES)}); this file describes itself")  # fmt: skip
+    if path.suffix == ONNX_SUFFIX:
+        raise CheckpointError(f"{path}: an ONNX file, which is {QUANTISED}")
     content = path.read_bytes()
     try:
         tensors, metadata = load(content), _metadata(content)
@@ -155,6 +167,8 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _described(path: Path, metadata: Mapping[str, str]) -> dict:
+    if METADATA_KEY not in metadata and any(QUANTISED_FORMAT in text for text in metadata.values()):
+        raise CheckpointError(f"{path}: {QUANTISED}")
     if METADATA_KEY not in metadata:
         raise CheckpointError(f"{path}: no metadata key '{METADATA_KEY}': these are bare weights; bring them into a "
                               "checkpoint with python -m rtf_models convert-checkpoint")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Command line: bring checkpoints of the original RTF into one self-describing file each."""
+"""Bring checkpoints of the original RTF into one self-describing file each."""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ thousand are held at a time, so a folder of any size fits in memory.
 from __future__ import annotations
 
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,10 @@ from .errors import RtfError
 
 CHUNK = 16  # batches prepared at a time, sorted by length among themselves
 POSITIONS = 256 * 257  # at most so many padded positions in a batch
+
+
+BROKEN_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, SyntaxError, zipfile.BadZipFile,
+              zlib.error, tokenize.TokenError)  # what NumPy lets through  # fmt: skip
 
 
 class EmbeddingError(RtfError):
@@ -69,17 +76,19 @@ class Embeddings:
                         f"{path}: no field '{missing[0]}'; expected {', '.join(FIELDS[:-1])}"
                     )
                 values = {name: file[name] for name in FIELDS if name in file}
-        except (OSError, ValueError) as error:
-            if isinstance(error, EmbeddingError):
-                raise
+        except EmbeddingError:
+            raise
+        except BROKEN_NPZ as error:
             raise EmbeddingError(f"{path}: {error}; expected an npz of embeddings") from error
+        if values["embeddings"].ndim != 2 or values["embeddings"].dtype.kind != "f":
+            found = f"{values['embeddings'].dtype} of shape {values['embeddings'].shape}"
+            raise EmbeddingError(f"{path}: field 'embeddings' is {found}, expected (N, D) of floating-point numbers")
         n = len(values["embeddings"])
         values.setdefault("lengths", np.full(n, -1, np.int64))
         for name, value in values.items():
-            if len(value) != n:
-                raise EmbeddingError(
-                    f"{path}: field '{name}' has {len(value)} rows, expected {n} as in 'embeddings'"
-                )
+            rows = len(value) if value.ndim else "no"
+            if rows != n:
+                raise EmbeddingError(f"{path}: field '{name}' has {rows} rows, expected {n} as in 'embeddings'")
         return cls(**values)
 
 

@@ -12,13 +12,14 @@ from rtf_models.checkpoint import Checkpoint
 from rtf_models.classes import ClassScheme
 from rtf_models.data.source import Source
 from rtf_models.embedding import Embeddings, embed_sources
+from rtf_models.features.extract import PREFIX_COUNTS
 from rtf_models.model import evaluating
 
 from .errors import EvaluationError
 from .metrics import classification_metrics
 from .probe import LEVELS, judge, labels_of, probe_of_level, with_scheme
 
-COUNTS = (3, 5, 7, 10, 15, 20, 30, 50, 100)
+COUNTS = PREFIX_COUNTS  # where features of a prefix are exact
 ALL = "all"
 
 

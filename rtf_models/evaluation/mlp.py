@@ -150,7 +150,7 @@ def class_weights(labels: Tensor, n_classes: int) -> Tensor:
 def _epoch(network, x, y, loss, optimiser) -> None:
     network.train()
     for rows in torch.randperm(len(x)).to(x.device).split(BATCH):
-        if len(rows) == 1 and len(x) > 1:  # batch norm has no statistics of one row
+        if len(rows) == 1:  # batch norm has no statistics of one row
             continue
         optimiser.zero_grad()
         value = loss(network(x[rows]), y[rows])

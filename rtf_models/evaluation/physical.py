@@ -9,12 +9,10 @@ import torch
 
 from rtf_models.checkpoint import Checkpoint
 from rtf_models.classes import ClassScheme
-from rtf_models.data.source import Source
+from rtf_models.data.source import BANDS, Source
 
 from .errors import EvaluationError
 from .reconstruction import Reconstruction, reconstruct
-
-BANDS = ("g", "r", "i")
 
 
 def physical_metrics(

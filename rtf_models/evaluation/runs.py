@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rtf_models.checkpoint import Checkpoint, load_checkpoint
+from rtf_models.checkpoint import FILE_NAME, ORIGINAL_FILE_NAME, Checkpoint, load_checkpoint
 from rtf_models.classes import APPLECIDER, ClassScheme
 from rtf_models.embedding import Embeddings
 
 from .errors import EvaluationError
 
-CHECKPOINTS = ("model.safetensors", "best_model.pt")
+CHECKPOINTS = (FILE_NAME, ORIGINAL_FILE_NAME)
 SUMMARY = "summary.json"
 
 

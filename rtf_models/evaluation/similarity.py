@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rtf_models.classes import ClassScheme
-from rtf_models.embedding import Embeddings
+from rtf_models.embedding import BROKEN_NPZ, Embeddings
 from rtf_models.errors import require
 from venom_hw.atomic import write_atomically
 
@@ -107,7 +107,7 @@ class SimilarityIndex:
                 scheme = ClassScheme.from_dict(header["scheme"], str(path))
                 index = faiss.deserialize_index(file["faiss"])
                 loaded = cls(index, header["kind"], file["object_ids"], file["labels"], scheme)
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (*BROKEN_NPZ, RuntimeError) as error:
             raise EvaluationError(f"{path}: {error}; expected an index that search --save-index wrote") from error
         if not index.ntotal == len(loaded) == len(loaded.labels):
             raise EvaluationError(f"{path}: {index.ntotal} vectors and {len(loaded)} objects; expected as many")

@@ -14,10 +14,11 @@ from rtf_models.embedding import Embeddings
 from rtf_models.evaluation import early_classification, linear_probe
 from rtf_models.evaluation.comparison import run_row
 from rtf_models.evaluation.runs import Run
+from rtf_models.features.extract import PREFIX_COUNTS
 from rtf_models.train.data import TrainingData
 from venom_hw.atomic import write_atomically
 
-COUNTS = (3, 5, 7, 10, 15, 20, 30, 50)
+COUNTS = tuple(n for n in PREFIX_COUNTS if n <= 50)  # few curves of the survey are longer
 JUDGED = "judged.json"
 
 

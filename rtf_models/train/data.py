@@ -17,11 +17,10 @@ from rtf_models.data.dataset import SourceDataset
 from rtf_models.data.folder import open_split
 from rtf_models.data.inputs import InputSpec
 from rtf_models.data.source import Source
+from rtf_models.data.splits import SPLITS
 
 from .config import TrainConfig
 from .errors import TrainError
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass

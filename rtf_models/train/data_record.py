@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from rtf_models.data.source import Source
+from rtf_models.data.splits import SPLITS
 from venom_hw.atomic import write_atomically
 
-from .data import SPLITS, TrainingData
+from .data import TrainingData
 from .errors import TrainError
 
 FORMAT = "rtf/training-data/1"

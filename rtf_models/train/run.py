@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from rtf_models.checkpoint import FILE_NAME as MODEL_FILE
 from rtf_models.checkpoint import load_checkpoint, save_checkpoint
 from rtf_models.embedding import embed_sources
 from rtf_models.model import LightCurveCompressor, SelfAttention
@@ -28,7 +29,6 @@ from .lock import locked
 from .loop import Trainer
 from .state import STATE, read_state, restore_state, save_state
 
-MODEL_FILE = "model.safetensors"
 SHOWN = ("recon_cont", "recon_band", "band_acc", "kld", "vq_loss", "codes_used", "cls_acc")
 
 
@@ -45,7 +45,7 @@ def device_of(config: TrainConfig) -> torch.device:
     try:
         return torch.device(choose_device(config.device))
     except BackendError as error:
-        raise TrainError(f"--{error}") from None
+        raise TrainError(str(error).replace("device = ", "--device ", 1)) from None
 
 
 def make_model(config: TrainConfig, data: TrainingData) -> LightCurveCompressor:

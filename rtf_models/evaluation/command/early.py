@@ -20,7 +20,6 @@ from .common import (
     write_report,
 )
 
-COUNTS = (3, 5, 7, 10, 15, 20, 30, 50, 100)
 EPILOG = """\
 Training and test sources are cut to their first N detections, embedded, and a logistic regression is fitted on the one
 and judged on the other. A source with fewer than N detections counts whole; beside it stand the numbers of those test
@@ -41,13 +40,15 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
+    from rtf_models.features.extract import PREFIX_COUNTS
+
     p = make_parser("early", __doc__, EPILOG)
     add_checkpoint(p)
     p.add_argument("--data-dir", type=Path, required=True, help="data folder with train/ and the split to judge")
     add_output(p)
     p.add_argument("--split", default="test", help="split to judge (default test)")
-    p.add_argument("--detection-counts", nargs="+", type=int, default=list(COUNTS), metavar="N",
-                   help=f"numbers of detections (default {' '.join(map(str, COUNTS))}); all is always there")
+    p.add_argument("--detection-counts", nargs="+", type=int, default=list(PREFIX_COUNTS), metavar="N",
+                   help=f"numbers of detections (default {' '.join(map(str, PREFIX_COUNTS))}); all is always there")
     p.add_argument("--balanced", action="store_true", help="classes weigh the same in the probe's fit")
     p.add_argument("--allow-future-features", action="store_true",
                    help="hand a network of the original the features of whole curves at every N")

@@ -7,7 +7,7 @@ import torch
 from rtf_models.classes import APPLECIDER
 from rtf_models.evaluation import linear_probe, mlp_probe
 from rtf_models.evaluation.errors import EvaluationError
-from rtf_models.evaluation.mlp import DECODERS, Decoder, class_weights
+from rtf_models.evaluation.mlp import DECODERS, Decoder, _epoch, class_weights
 
 FEW = {"linear": Decoder((), 0.0, 15), "mlp2": Decoder((16, 8), 0.1, 30)}
 COUNTS = {0: 60, 3: 40, 8: 20}
@@ -94,6 +94,25 @@ def test_a_last_batch_of_one_row(clusters):
     decoders = {"one": Decoder((4,), 0.0, 2)}
     assert len(train) - int(0.2 * len(train)) == 257
     assert mlp_probe(train, train, APPLECIDER, decoders=decoders)["coarse"]["best"] == "one"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_hardly_any_sources(n, embeddings):
+    """One is refused in words; two and three train, badly."""
+    found = embeddings(np.eye(3)[:n], [0, 3, 8][:n])
+    if n == 1:
+        with pytest.raises(EvaluationError, match="two labelled classes"):
+            mlp_probe(found, found, APPLECIDER)
+    else:
+        assert mlp_probe(found, found, APPLECIDER, decoders={"one": Decoder((4,), 0.0, 2)})["coarse"]["best"] == "one"
+
+
+def test_one_row_leaves_the_network_as_it_is():
+    network = Decoder((4,), 0.0, 2).build(3, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(network.parameters())
+    _epoch(network, torch.randn(1, 3), torch.zeros(1, dtype=torch.long), torch.nn.CrossEntropyLoss(), optimiser)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_what_cannot_be_learnt_is_refused(clusters, embeddings):

@@ -113,6 +113,17 @@ def test_what_does_not_fit_is_refused(stored, embeddings, tmp_path):
         SimilarityIndex.load(tmp_path / "no.index")
 
 
+def test_damaged_index_files(stored, tmp_path):
+    path = SimilarityIndex.build(stored, APPLECIDER).save(tmp_path / "a.index")
+    whole = path.read_bytes()
+    spoiled = bytearray(whole)
+    spoiled[100:160] = bytes(60)
+    for content in (b"", whole[: len(whole) // 2], whole[:-30], bytes(spoiled), b"PK\3\4" + bytes(99)):
+        path.write_bytes(content)
+        with pytest.raises(EvaluationError, match="a.index"):
+            SimilarityIndex.load(path)
+
+
 def test_a_fingerprint_of_zeros_is_alike_to_nothing(embeddings):
     index = SimilarityIndex.build(embeddings([[0, 0], [1, 0]], [0, 8]), APPLECIDER)
     assert index.neighbours(np.array([0.0, 0.0]), 2)[0]["cosine"] == 0

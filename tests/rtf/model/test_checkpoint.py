@@ -112,6 +112,16 @@ def test_other_files(tmp_path):
         load_checkpoint(tmp_path)
 
 
+def test_a_quantised_encoder_is_called_that(tmp_path, monkeypatch):
+    header = {"venom": json.dumps({"format": "rtf/quantised/1"})}
+    save_file({"a": torch.ones(1)}, tmp_path / "quantised.safetensors", header)
+    (tmp_path / "encoder.onnx").write_bytes(b"onnx")
+    monkeypatch.setattr(checkpoint_module, "PRETRAINED", tmp_path.parent)
+    for path in (tmp_path, tmp_path / "quantised.safetensors", tmp_path / "encoder.onnx", tmp_path.name):
+        with pytest.raises(CheckpointError, match="a quantised encoder.*load_quantised.*Expected a float network"):
+            load_checkpoint(path)
+
+
 # ---- the original's
 
 

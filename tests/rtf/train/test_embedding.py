@@ -10,7 +10,7 @@ from rtf_models.checkpoint import Checkpoint
 from rtf_models.classes import BTS
 from rtf_models.data.dataset import collate_fn
 from rtf_models.data.inputs import InputSpec
-from rtf_models.embedding import EmbeddingError, Embeddings, embed_sources, sorted_batches
+from rtf_models.embedding import FIELDS, EmbeddingError, Embeddings, embed_sources, sorted_batches
 from rtf_models.model import LightCurveCompressor
 
 SIZES = {
@@ -103,6 +103,27 @@ def test_file_round_trip_and_the_originals(tmp_path, checkpoint, toy_sources):
     (tmp_path / "text.npz").write_text("no")
     with pytest.raises(EmbeddingError, match="text.npz"):
         Embeddings.load(tmp_path / "text.npz")
+
+
+def test_damaged_files_are_said_to_be_damaged(tmp_path, checkpoint, toy_sources):
+    path = embed_sources(checkpoint, toy_sources).save(tmp_path / "e.npz")
+    whole = path.read_bytes()
+    middle = bytearray(whole)
+    middle[60:200] = bytes(140)
+    for content in (b"", whole[: len(whole) // 2], whole[:-30], bytes(middle), b"PK\3\4" + bytes(99)):
+        path.write_bytes(content)
+        with pytest.raises(EmbeddingError, match="e.npz: .*expected an npz of embeddings"):
+            Embeddings.load(path)
+    np.save(tmp_path / "e.npy", np.zeros((3, 3)))
+    with pytest.raises(EmbeddingError, match="e.npy"):
+        Embeddings.load(tmp_path / "e.npy")
+    for values, said in ((np.zeros(3), "shape"), (np.zeros((3, 2), int), "int64"), (np.float64(3), "shape")):
+        np.savez(path, embeddings=values, **dict.fromkeys(FIELDS[1:5], np.zeros(3)))
+        with pytest.raises(EmbeddingError, match=said):
+            Embeddings.load(path)
+    np.savez(path, embeddings=np.zeros((3, 2)), **dict.fromkeys(FIELDS[1:5], np.float64(1)))
+    with pytest.raises(EmbeddingError, match="'recon_errors' has no rows"):
+        Embeddings.load(path)
 
 
 def test_nothing_to_embed(checkpoint):
