@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
     "Streams": (
         Command("encode", "stream.command", "a stream of alerts (Avro files, Kafka) into fingerprints, restartable"),
+        Command("calibrate-stream", "stream.calibrate", "anomaly scores for encode, at every number of detections"),
     ),
     "To learn it all": (
         Command("example", "example.__main__", "the worked example on real BTS curves, from data to tables"),

@@ -7,20 +7,19 @@ import sys
 from pathlib import Path
 
 from ..errors import RtfError
-from ..evaluation.command.common import add_checkpoint, add_device, load_model, open_data, run_command
+from ..evaluation.command.common import add_checkpoint, add_device, load_model, make_parser, open_data, run_command
 
 EPILOG = """\
 Writes stream_calibration.json beside the model (or to --out); python -m rtf_models encode finds it there. The scorer is
 fitted to prefixes of 1, 2, 3 ... 100 detections of the train split and standardised on those of the val split.
 
 example:
-  python -m rtf_models.stream.calibrate --checkpoint runs/ae_dim64_randtrunc --data-dir data/bts
+  python -m rtf_models calibrate-stream --checkpoint runs/ae_dim64_randtrunc --data-dir data/bts
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m rtf_models.stream.calibrate", description=__doc__, epilog=EPILOG,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = make_parser("calibrate-stream", __doc__, EPILOG)
     add_checkpoint(p)
     p.add_argument("--data-dir", type=Path, required=True, help="data folder with train/ and the reference split")
     p.add_argument("--reference", default="val", metavar="SPLIT", help="split to standardise on (default val)")

@@ -100,7 +100,7 @@ class StreamCalibration:
             return cls(AnomalyScorer.from_dict(content["scorer"], path), knots, center, scale, content["model"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StreamError(f"{path}: {type(error).__name__} ({error}); expected a calibration that "
-                              "python -m rtf_models.stream.calibrate wrote") from error
+                              "python -m rtf_models calibrate-stream wrote") from error
 
 
 def _prefixes(checkpoint: Checkpoint, sources: list[Source], counts: Sequence[int], progress: bool) -> Observed:

@@ -36,7 +36,7 @@ Files are known by their path: do not move them within a run's life. Ctrl-C or S
 
 The anomaly score is the reconstruction error and the fingerprint's distance from the training set's, compared with
 ordinary sources of as many detections: 0 ordinary, 1 a robust standard deviation more. It needs stream_calibration.json
-beside the model, or --calibration (python -m rtf_models.stream.calibrate makes one); without it is NaN.
+beside the model, or --calibration (python -m rtf_models calibrate-stream makes one); without it is NaN.
 
 examples:
   python -m rtf_models encode --checkpoint bts-ae --input alerts/ --output-dir fingerprints
@@ -179,7 +179,7 @@ def work(args: argparse.Namespace) -> int:
     scorer = None if args.no_anomaly else find_scorer(checkpoint, args.calibration)
     if scorer is None and not args.no_anomaly:
         print("note: no stream_calibration.json beside the model: anomaly is NaN "
-              "(python -m rtf_models.stream.calibrate makes one)", file=sys.stderr)
+              "(python -m rtf_models calibrate-stream makes one)", file=sys.stderr)
     encoder = CheckpointEncoder(checkpoint, scorer=scorer, images=not args.no_images, features=not args.no_features,
                                 device=args.device)
     contract = {"model": encoder.model_hash, "format": args.format, "int8": args.int8, "dim": encoder.dim,

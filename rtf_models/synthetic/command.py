@@ -1,4 +1,4 @@
-"""Command line: synthetic light curves of eight parametric models, as the Zwicky Transient Facility would see them."""
+"""Synthetic light curves of eight parametric models, as the Zwicky Transient Facility would see them."""
 
 from __future__ import annotations
 
@@ -125,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--no-plots", action="store_true", help="no examples.png")
     p.add_argument("--force", action="store_true", help="make files again that are there")
+    p.add_argument("--quiet", action="store_true", help="no progress")
     return p
 
 
@@ -195,7 +196,7 @@ def _generate(args) -> None:
     )
     if not args.force:
         check_folder(args.output_dir, config)
-    with tqdm(total=len(todo), unit="source", desc="generate", file=sys.stderr) as bar:
+    with tqdm(total=len(todo), unit="source", desc="generate", file=sys.stderr, disable=args.quiet) as bar:
         counts = write_folder(
             args.output_dir, sky, todo, args.seed, config, force=args.force, advance=bar.update
         )

@@ -1,4 +1,4 @@
-"""Command line: synthetic light curves through the survey_sim package, at ZTF's real pointings.
+"""Synthetic light curves through the survey_sim package, at ZTF's real pointings.
 
 survey_sim (github.com/nuclear-multimessenger-astronomy/survey-sim) is a separate package with data of its own; it is
 not on the Python package index. `rtf_models generate` needs neither and makes light curves of the same kinds.
@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--ztf-start", default="201803", metavar="YYYYMM", help="first month (default 201803)")
     p.add_argument("--ztf-end", default="202103", metavar="YYYYMM", help="last month (default 202103)")
     p.add_argument("--grb-catalogue", type=Path, metavar="CSV", help="gamma-ray bursts, for afterglows")
+    p.add_argument("--quiet", action="store_true", help="no progress")
     return p
 
 
@@ -201,7 +202,8 @@ def _generate(args) -> None:
     files = pointing_files(args.ztf_dir, args.ztf_start, args.ztf_end)
     survey = package.SurveyStore.from_ztf_boom(files, nside=64)
     counts = {}
-    for name, population in tqdm(populations.items(), desc="survey_sim", unit="population", file=sys.stderr):
+    for name, population in tqdm(populations.items(), desc="survey_sim", unit="population", file=sys.stderr,
+                                 disable=args.quiet):  # fmt: skip
         sources = simulate(package, survey, population, args.n_per_pop, args.seed, args.grb_catalogue)
         for source in sources:
             write_compact(args.output_dir / SPLITS[0] / f"{source.object_id}.npz", source)

@@ -24,6 +24,13 @@ def all_models(tmp_path_factory):
     return folder
 
 
+def test_quiet_is_quiet(tmp_path, capsys):
+    assert generate(tmp_path / "a", "--models", "Bazin", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+    assert generate(tmp_path / "b", "--models", "Bazin") == 0
+    assert "generate" in capsys.readouterr().err
+
+
 def manifest(folder):
     with open(folder / "manifest.csv", newline="") as file:
         return {row["object_id"]: row for row in csv.DictReader(file)}

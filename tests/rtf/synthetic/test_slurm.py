@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtf_models.__main__ import main as rtf
+from rtf_models.classes import APPLECIDER
+from rtf_models.data.folder import open_split
+from tests.rtf.stream.toy import packet, write_avro
 
 FOLDER = Path(__file__).resolve().parents[3] / "slurm"
 SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
@@ -82,39 +86,60 @@ def test_a_flag_that_does_not_exist_is_noticed(tmp_path, capsys):
     assert command == "generate" and set(flags) - known_flags(command, capsys) == {"--no-such-flag"}
 
 
+@pytest.fixture
+def job(tmp_path):
+    """Seven objects of three alerts, a folder each, their splits and labels; and the environment of a job."""
+    draw = np.random.default_rng(0)
+    with open(tmp_path / "splits.csv", "w") as splits:
+        splits.write("obj_id,split\n")
+        for k in range(7):
+            name, split = f"ZTF{k}", ("train", "train", "val", "test")[k % 4]
+            days = 2459000.5 + np.cumsum(draw.uniform(1, 5, 3))
+            alerts = [packet(name, 10 * k + n, day, mag=18.0 + n, fid=1 + n % 2) for n, day in enumerate(days)]
+            write_avro(tmp_path / "alerts" / name / "packets.avro", alerts)
+            splits.write(f"{name},{split}\n")
+            (tmp_path / "labels" / split).mkdir(parents=True, exist_ok=True)
+            np.savez(tmp_path / "labels" / split / f"{name}.npz", label=np.int64(k))
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/bash\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    paths = {"ALERTS": "alerts", "SPLITS": "splits.csv", "LABELS": "labels", "OUT": "out"}
+    return os.environ | {key: str(tmp_path / name) for key, name in paths.items()} | {
+        "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(FOLDER.parent),
+        "SLURM_ARRAY_TASK_COUNT": "2"}  # fmt: skip
+
+
 @pytest.mark.skipif(BASH is None or sys.platform == "win32", reason="bash not found")
-def test_array_tasks_share_the_objects_out_and_merge(tmp_path):
-    """Three tasks with a stand-in for python, which copies the objects it was given, then the merge."""
-    alerts = tmp_path / "alerts"
-    for k in range(7):
-        (alerts / f"ZTF{k}").mkdir(parents=True)
-    stand_in = tmp_path / "bin" / "python"
-    stand_in.parent.mkdir()
-    stand_in.write_text(
-        "#!/bin/bash\nshift 3\n"
-        "while [ $# -gt 0 ]; do case $1 in --alert-dir) a=$2;; --output-dir) o=$2;; esac; shift; done\n"
-        'mkdir -p "$o/train"; for d in "$a"/*/; do touch "$o/train/$(basename "$d").npz"; done\n'
-        'echo {} > "$o/classes.json"\n'
-    )
-    stand_in.chmod(0o755)
-    env = os.environ | {
-        "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
-        "ALERTS": str(alerts),
-        "SPLITS": "s",
-        "LABELS": "l",
-        "OUT": str(tmp_path / "out"),
-        "SLURM_ARRAY_TASK_COUNT": "3",
-    }
-    for task in range(3):
-        subprocess.run(
-            [BASH, FOLDER / "preprocess_array.sbatch"],
-            check=True,
-            env=env | {"SLURM_ARRAY_TASK_ID": str(task)},
-        )
-        assert 2 <= len(list((tmp_path / "out/parts" / str(task) / "train").iterdir())) <= 3
-    done = subprocess.run(
-        [BASH, FOLDER / "merge_parts.sbatch"], check=True, env=env, capture_output=True, text=True
-    )
-    assert sorted(p.stem for p in (tmp_path / "out/train").iterdir()) == [f"ZTF{k}" for k in range(7)]
-    assert "7 sources" in done.stdout and not (tmp_path / "out/parts").exists()
-    assert (tmp_path / "out/classes.json").exists()
+def test_array_tasks_share_the_objects_out_and_merge(job, tmp_path):
+    """The scripts as they are, with the real command: each task its share, then one folder that can be trained on."""
+    for task in (0, 1):
+        done = subprocess.run([BASH, FOLDER / "preprocess_array.sbatch"], env=job | {"SLURM_ARRAY_TASK_ID": str(task)},
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len(list((tmp_path / "out/parts" / str(task)).rglob("*.npz"))) == (3, 4)[task]
+    done = subprocess.run([BASH, FOLDER / "merge_parts.sbatch"], env=job, capture_output=True, text=True)
+    assert done.returncode == 0 and "7 sources" in done.stdout and not (tmp_path / "out/parts").exists()
+    found = {}
+    for split in ("train", "val", "test"):
+        folder = open_split(tmp_path / "out", split)
+        assert not folder.broken and folder.scheme == APPLECIDER
+        found[split] = {source.object_id: (source.label, len(source)) for source in folder}
+        assert all(source.features is not None for source in folder)
+    names = {"train": (0, 1, 4, 5), "val": (2, 6), "test": (3,)}
+    assert found == {split: {f"ZTF{k}": (k, 3) for k in numbers} for split, numbers in names.items()}
+    assert len(list((tmp_path / "out/reports").iterdir())) == 2
+
+
+@pytest.mark.skipif(BASH is None or sys.platform == "win32", reason="bash not found")
+def test_a_task_without_objects_has_nothing_to_do(job, tmp_path):
+    env = job | {"SLURM_ARRAY_TASK_COUNT": "16", "SLURM_ARRAY_TASK_ID": "9"}
+    done = subprocess.run([BASH, FOLDER / "preprocess_array.sbatch"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "no objects" in done.stdout and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(BASH is None or sys.platform == "win32", reason="bash not found")
+def test_a_task_that_fails_says_so(job, tmp_path):
+    (tmp_path / "splits.csv").write_text("not a table of splits\n")
+    done = subprocess.run([BASH, FOLDER / "preprocess_array.sbatch"], env=job, capture_output=True, text=True)
+    assert done.returncode == 2 and "error: " in done.stderr and "splits.csv" in done.stderr
