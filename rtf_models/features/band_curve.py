@@ -109,11 +109,11 @@ class BandCurve:
         return float((after < 0).mean()) if len(after) else np.nan
 
 
-def fit_band_curve(band: BandPhotometry, criterion: str = "evidence") -> BandCurve | None:
+def fit_band_curve(band: BandPhotometry) -> BandCurve | None:
     """The smooth curve of a band; None with fewer than two different times.
 
     Length scales: duration / 6, 12, 24, none shorter than max(2 * median gap, 0.1 day). The original chooses by the
-    smallest training RMS ("train_rms"), which is nearly always the wiggliest curve of the grid: twice the inflections
+    smallest training RMS, which is nearly always the wiggliest curve of the grid: twice the inflections
     on real light curves, and features that tell classes apart less well than those of the marginal likelihood.
     """
     if band.epochs < LEAST_EPOCHS:
@@ -125,7 +125,7 @@ def fit_band_curve(band: BandPhotometry, criterion: str = "evidence") -> BandCur
     amplitudes = np.repeat(AMPLITUDES, len(scales))
     process = gaussian_process.fit(
         band.time, band.flux / band.peak, (band.flux_err / band.peak) ** 2, amplitudes,
-        np.tile(scales, len(AMPLITUDES)), criterion,
+        np.tile(scales, len(AMPLITUDES)),
     )  # fmt: skip
     grid = np.linspace(begin, end, GRID_POINTS)
     flux, variance = process.predict(grid)

@@ -1,7 +1,7 @@
 """Gaussian-process regression with a squared-exponential kernel and hyperparameters from a small grid.
 
 Exact up to 100 points, FITC with 30 inducing points above (Snelson & Ghahramani 2006). All hyperparameters of the
-grid are solved in one batch of Cholesky factorisations; the one with the smallest training RMS is kept.
+grid are solved in one batch; the one with the largest marginal likelihood (evidence) is kept.
 Both forms end as the same predictor: mean = k(x, nodes) . weights, variance = amplitude - k P k. The exact posterior is
 scikit-learn's GaussianProcessRegressor's (tested), which takes one set of hyperparameters at a time: 4.5 ms against
 0.2 ms for the six of a band with 30 points, and every source has two bands, nine prefixes and two dimensions to do.
@@ -53,30 +53,24 @@ class GaussianProcess:
         return first @ self.weights, second @ self.weights
 
 
-def fit(
-    x, y, noise_variance, amplitudes, scales, criterion: str = "train_rms", mean: float | None = None
-) -> GaussianProcess:
-    """The posterior of the best of the hyperparameters.
+def fit(x, y, noise_variance, amplitudes, scales) -> GaussianProcess:
+    """The posterior of the hyperparameters with the largest marginal likelihood; the prior mean is that of the values.
 
     Args:
         x: (n,) or (n, D) inputs; y: (n,) values; noise_variance: (n,) of their errors, positive.
         amplitudes: (H,) prior variances; scales: (H,) or (H, D) length scales, tried pairwise.
-        mean: prior mean; None takes that of the values.
-        criterion: "train_rms" (smallest RMS of training residuals) or "evidence" (largest marginal likelihood).
     """
     y = np.asarray(y, np.float64)
     x = np.asarray(x, np.float64).reshape(len(y), -1)
     amplitudes = np.asarray(amplitudes, np.float64)
     scales = np.asarray(scales, np.float64).reshape(len(amplitudes), -1)
-    if mean is None:
-        mean = float(np.average(y, weights=1.0 / (noise_variance + np.var(y) + 1e-12)))
+    mean = float(np.average(y, weights=1.0 / (noise_variance + np.var(y) + 1e-12)))
     solve = _exact if len(y) <= EXACT_POINTS else _fitc
     nodes, weights, reduction, fitted, evidence = solve(x, y - mean, noise_variance, amplitudes, scales)
-    rms = np.sqrt(((fitted - (y - mean)) ** 2).mean(-1))
-    best = int(np.argmin(rms) if criterion == "train_rms" else np.argmax(evidence()))
+    best = int(np.argmax(evidence))
+    rms = float(np.sqrt(((fitted[best] - (y - mean)) ** 2).mean()))
     return GaussianProcess(
-        nodes / scales[best], weights[best], reduction(best), scales[best], float(amplitudes[best]), mean,
-        float(rms[best]),
+        nodes / scales[best], weights[best], reduction(best), scales[best], float(amplitudes[best]), mean, rms
     )  # fmt: skip
 
 
@@ -101,7 +95,7 @@ def _exact(x, y, noise_variance, amplitudes, scales):
     fitted = (kernel @ weights[..., None])[..., 0]
     return (
         x, weights, lambda best: np.linalg.inv(total[best]), fitted,
-        lambda: -0.5 * (weights @ y + np.linalg.slogdet(total)[1]),
+        -0.5 * (weights @ y + np.linalg.slogdet(total)[1]),
     )  # fmt: skip
 
 
@@ -120,10 +114,8 @@ def _fitc(x, y, noise_variance, amplitudes, scales):
     white_weights = np.linalg.solve(total, (scaled @ y)[..., None])
     weights = np.linalg.solve(root.transpose(0, 2, 1), white_weights)[..., 0]
     fitted = (white * white_weights).sum(1)
-
-    def evidence():
-        log_det = np.linalg.slogdet(total)[1] + np.log(noise).sum(-1)
-        return -0.5 * (((y - fitted) * y / noise).sum(-1) + log_det)
+    log_det = np.linalg.slogdet(total)[1] + np.log(noise).sum(-1)
+    evidence = -0.5 * (((y - fitted) * y / noise).sum(-1) + log_det)
 
     def reduction(best):
         inverse_root = np.linalg.inv(root[best])

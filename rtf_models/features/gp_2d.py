@@ -47,7 +47,7 @@ def gp_2d_features(photometry: Photometry) -> dict[str, float]:
     time_scales = sorted({max(duration / divisor, floor) for divisor in DIVISORS})
     grid = np.array(list(product(AMPLITUDES, time_scales, WAVE_SCALES)))
     process = gaussian_process.fit(
-        np.stack([time, wave], 1), mag, error**2 + _NOISE_FLOOR**2, grid[:, 0], grid[:, 1:], "evidence"
+        np.stack([time, wave], 1), mag, error**2 + _NOISE_FLOOR**2, grid[:, 0], grid[:, 1:]
     )
     values |= {
         "gp2d_train_rms": process.train_rms,
