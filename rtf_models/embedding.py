@@ -134,12 +134,15 @@ def embed_sources(
     batch_size: int = 256,
     device: str | torch.device | None = None,
     reconstruct: bool = True,
+    allow_future_features: bool = False,
     progress: bool = False,
 ) -> Embeddings:
     """Embed sources with a checkpoint's network and input conventions.
 
     counts: only the first so many detections of each (shorter sources whole). device: where to compute (default:
-    where the model is). Raises EmbeddingError where there are no sources or counts is below 1.
+    where the model is). allow_future_features: hand a network of the original (inputs.features == "file") the features
+    of whole curves with the first `counts` detections, to repeat its numbers. Raises EmbeddingError where there are no
+    sources or counts is below 1.
     """
     if counts is not None and counts < 1:
         raise EmbeddingError(f"counts = {counts}: expected 1 or more detections")
@@ -152,7 +155,7 @@ def embed_sources(
         with tqdm(
             total=_count(sources), desc="embed", unit="source", disable=not progress, leave=False
         ) as bar:
-            for items in _prepared(checkpoint, sources, counts, batch_size * CHUNK):
+            for items in _prepared(checkpoint, sources, counts, batch_size * CHUNK, allow_future_features):
                 latent = np.empty((len(items), model.latent_dim), np.float32)
                 errors = np.empty(len(items), np.float32)
                 lengths = np.array([item["seq_len"] for item in items], np.int64)
@@ -180,12 +183,12 @@ def _count(sources: Iterable) -> int | None:
 
 
 def _prepared(
-    checkpoint: Checkpoint, sources: Iterable[Source], counts: int | None, chunk: int
+    checkpoint: Checkpoint, sources: Iterable[Source], counts: int | None, chunk: int, future: bool = False
 ) -> Iterator[list[dict]]:
     """Items for collate_fn, a chunk at a time."""
     items: list[dict] = []
     for source in sources:
-        item = checkpoint.inputs.prepare(source, counts)
+        item = checkpoint.inputs.prepare(source, counts, allow_future_features=future)
         item |= {k: torch.from_numpy(item[k]) for k in ("x", "images", "gp_features") if k in item}
         coarse = checkpoint.scheme.coarse_id(source.label)
         fine = int(source.label) if coarse >= 0 else -1

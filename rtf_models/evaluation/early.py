@@ -98,9 +98,7 @@ class _Prefixes:
         if not len(longer):
             return self.whole
         sources = [self.sources[i] for i in longer]
-        if not self.future:  # what was computed from later detections goes as well
-            sources = [source.prefix(n) for source in sources]
-        cut = embed_sources(self.checkpoint, sources, counts=n, **self.options)
+        cut = embed_sources(self.checkpoint, sources, counts=n, allow_future_features=self.future, **self.options)
         fields = {name: getattr(self.whole, name).copy() for name in ("embeddings", "recon_errors", "lengths")}
         for name, values in fields.items():
             values[longer] = getattr(cut, name)

@@ -57,6 +57,28 @@ def test_counts_are_first_detections_and_later_ones_do_not_matter(checkpoint, to
     assert not np.allclose(first.embeddings, embed_sources(checkpoint, toy_sources).embeddings)
 
 
+def test_whole_curve_features_do_not_reach_a_prefix(toy_sources):
+    """A network of the original with features: the first five detections give what they give alone."""
+    import dataclasses
+
+    torch.manual_seed(0)
+    inputs = InputSpec.original("compact", metadata=False, features=True)
+    model = LightCurveCompressor("ae", 4, d_model=16, n_heads=2, d_ff=32, n_encoder_layers=1, n_decoder_layers=1,
+                                 gp_dim=114, decode_all=True, embed_absent=True).eval()  # fmt: skip
+    checkpoint = Checkpoint(model, inputs, BTS)
+    long = [s for s in toy_sources if len(s) > 5]
+    told = [
+        dataclasses.replace(s, features=np.ones((1, 114), np.float32), feature_counts=np.array([len(s)])) for s in long
+    ]
+    whole = embed_sources(checkpoint, told).embeddings
+    cut = embed_sources(checkpoint, told, counts=5).embeddings
+    alone = embed_sources(checkpoint, [s.prefix(5) for s in long]).embeddings
+    np.testing.assert_allclose(cut, alone, atol=1e-6)
+    leaking = embed_sources(checkpoint, told, counts=5, allow_future_features=True).embeddings
+    without = embed_sources(checkpoint, long).embeddings
+    assert np.abs(leaking - cut).max() > 0.01 and np.abs(whole - without).max() > 0.01
+
+
 def test_the_model_is_left_in_its_mode_and_unchanged(checkpoint, toy_sources):
     checkpoint.model.train()
     before = {k: v.clone() for k, v in checkpoint.model.state_dict().items()}
