@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 from ..errors import RtfError
-from ..evaluation.command.common import add_checkpoint, add_device, load_model, make_parser, open_data, run_command
+from ..evaluation.command.common import (
+    add_checkpoint,
+    add_device,
+    load_model,
+    make_parser,
+    open_data,
+    run_command,
+)
 
 EPILOG = """\
 Writes stream_calibration.json beside the model (or to --out); python -m rtf_models encode finds it there. The scorer is
