@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
+from .npz_member import READ_ERRORS
 
 STATS_FILE = "feature_stats_day100.npz"
 
@@ -22,7 +21,7 @@ def read_feature_stats(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [np.asarray(file[key], np.float32).ravel()[:4] for key in ("mean", "std")]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except READ_ERRORS as error:
         raise DataError(path, None, f"cannot be read ({error})", "npz with arrays 'mean' and 'std'") from error
     for key, values in zip(("mean", "std"), arrays, strict=True):
         if len(values) < 4 or not np.isfinite(values).all() or (key == "std" and values.min() < 0):

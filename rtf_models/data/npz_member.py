@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ import numpy as np
 from ..errors import DataError
 
 LARGEST = 1 << 31  # bytes of one array: no light curve is that large, a forged header may claim so
-_ERRORS = (OSError, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# What zipfile and NumPy raise of damaged bytes; NumPy reads an array's header with Python's own tokenizer and parser.
+READ_ERRORS = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, SyntaxError,
+               MemoryError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def open_npz(path: str | Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except DataError:
         raise
-    except _ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(path, None, f"cannot be read ({type(error).__name__}: {error})", "a whole npz file") from error
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from venom_hw.inert_pickle import PickleError, read_plain
 
 from ..errors import DataError, require
+from .npz_member import READ_ERRORS
 from .stamp import CUTOUTS
 
 SUFFIXES = (".avro", ".parquet")
@@ -86,7 +87,7 @@ def read_alerts_npy(path: str | os.PathLike) -> list[dict]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
             rest = file.read()
-    except (OSError, ValueError, EOFError) as error:
+    except READ_ERRORS as error:
         raise _unreadable(path, error, "a NumPy file of alert packets") from error
     if dtype != np.dtype(object):
         raise DataError(path, None, f"an array of {dtype}", "an object array of alert packets")

@@ -275,6 +275,29 @@ def test_every_cut_of_a_file_is_noticed(tmp_path):
             read_compact(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_no_damage_is_more_than_a_broken_file(tmp_path, make_source, plain):
+    """Zeros, noise and flipped bits anywhere, headers included: a good source or a DataError, nothing else."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.npz"
+    write_compact(path, make_source(rng, 3, "a", 0, True, False, True), feature_names=NAMES)
+    if plain:
+        np.savez(path, **dict(np.load(path)))
+    good, refused = path.read_bytes(), 0
+    ends = [64 + k for k in range(0, 180, 4)] + rng.integers(0, len(good), 250).tolist()
+    for place in ends:
+        data = bytearray(good)
+        size = int(rng.integers(1, 60))
+        change = (bytes(size), rng.bytes(size), bytes([data[place % len(data)] ^ 8]), b"('{[" * 9)[int(rng.integers(4))]
+        data[place:place + len(change)] = change
+        path.write_bytes(data)
+        try:
+            read_compact(path)
+        except DataError as error:
+            refused += "a.npz" in str(error)
+    assert refused > 40
+
+
 def test_a_header_that_claims_terabytes(tmp_path):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive, archive.open("x.npy", "w") as file:

@@ -65,7 +65,8 @@ def test_damaged_files_are_named(tmp_path, suffix):
     path = tmp_path / f"alerts{suffix}"
     WRITERS[suffix](path, packets(20))
     data = path.read_bytes()
-    for damaged in (data[: len(data) // 2], b"", b"nothing of the kind" * 20, data[:40]):
+    for damaged in (data[: len(data) // 2], b"", b"nothing of the kind" * 20, data[:40],
+                    data[:12] + b"('{[" * 9 + data[48:], data[:20] + bytes(30) + data[50:]):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=path.name):
             list(read_packets(path))
