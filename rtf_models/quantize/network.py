@@ -18,6 +18,8 @@ Model metadata: ``venom.format``, ``venom.graph`` = encoder, ``venom.model``, ``
 A Quant node and its output tensor are named after their module: ``layers.0.attention.q_u``, a parameter's
 ``layers.0.linear1.weight.quant``; the last one's tensor is ``fingerprint``.
 
+For one length the file is a datapath: ``import_graph(OnnxGraph(path, sizes={"length": n}))`` of venom_hw.interchange.
+
 Op patterns (a parameter is always initialiser -> Quant, stored on its grid)
 ----------------------------------------------------------------------------
 * linear: ``MatMul(x, Transpose(Quant(W)))``, ``Add(Quant(b))`` where there is a bias; the bottleneck, of two

@@ -159,6 +159,21 @@ def matrix(shape, rng):
     return numpy_helper.from_array(rng.integers(-20, 20, shape).astype(np.float32) / 4, "w")
 
 
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+def test_two_operations_of_one_kind_in_front_of_a_quantiser(tmp_path, op):
+    """Both are named after the quantiser: the inner one first."""
+    nodes = [
+        helper.make_node(op, ["q", "w"], ["a"], f"{op}_0"),
+        helper.make_node(op, ["a", "q"], ["m"], f"{op}_1"),
+    ]
+    rng = np.random.default_rng(6)
+    path = graph_of(tmp_path, nodes, parameters=[matrix((4,), rng)], scale=2.0, bits=12)
+    graph = import_graph(OnnxGraph(path), {"x": FixedType(True, 8, 2)})
+    integers = rng.integers(-128, 128, (40, 4))
+    expected = graph["y"].type.from_value(Executor(path).run({"x": integers / 4})["y"])
+    assert np.array_equal(run_step(graph, {"x": integers}, {}).outputs["y"], expected)
+
+
 @pytest.mark.parametrize("perm", [[0, 1], [1, 0], None])
 def test_a_transpose_of_a_matrix_does_what_its_perm_says(tmp_path, perm):
     """A square matrix: taking [0, 1] for a transposition would go unnoticed by its shape."""

@@ -12,6 +12,7 @@ Add, Sub, Mul, Max, Relu, Pow 2      add, sub, mul, maximum; Add of a state to i
 ReduceSum, ReduceMean (of 2**k)      reduce, and a multiplication by 2**-k
 Unsqueeze, Squeeze, Reshape, Flatten reshape
 Slice, Split, Concat                 slice, concat
+Transpose, Expand, Pad, Gather       of sequences of a fixed length (`sequence`): slice, reshape, concat
 GreaterOrEqual, Cast, ReduceSum,     normalise and shift: x * 2**-floor(log2(den)), by comparison of den with all
 Gather, Mul                          powers of two and a gather of 2**-k
 ==================================== ==========================================================================

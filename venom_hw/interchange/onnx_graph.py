@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ast import literal_eval
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +31,15 @@ class QuantFormat:
 class OnnxGraph:
     """One ONNX graph, indexed.
 
+    Args:
+        sizes: sizes of dynamic dimensions by name, such as {"length": 26}; the batch's needs none.
+
     Raises:
-        ImportRefused: the file is not a readable ONNX model.
+        ImportRefused: the file is not a readable ONNX model, or its sums are not proven for such a length.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, sizes: Mapping[str, int] | None = None):
+        self.path, self.sizes = Path(path), dict(sizes or {})
         try:
             self.model = onnx.load(self.path, load_external_data=False)
         except FileNotFoundError as error:
@@ -54,11 +58,14 @@ class OnnxGraph:
         self.metadata = {p.key: p.value for p in self.model.metadata_props}
         self.inputs = {i.name: i for i in graph.input if i.name not in self.parameters}
         self.outputs = [o.name for o in graph.output]
+        longest, length = self.metadata.get("venom.max_steps"), self.sizes.get("length", 1)
+        if length < 1 or longest is not None and longest.isdecimal() and length > int(longest):
+            raise self.refuse(None, f"length {length}: expected 1 to {longest} (venom.max_steps)")
 
     def input_shape(self, name: str) -> tuple[int, ...]:
         """Shape of an input without its batch axis."""
         dims = self.inputs[name].type.tensor_type.shape.dim
-        shape = tuple(d.dim_value for d in dims[1:])
+        shape = tuple(self.sizes.get(d.dim_param, d.dim_value) if d.dim_param else d.dim_value for d in dims[1:])
         if not dims or 0 in shape:
             raise self.refuse(None, f"input {name!r} has the shape {shape}; all but the batch axis must be fixed")
         return shape

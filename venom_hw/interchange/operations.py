@@ -13,6 +13,7 @@ from venom_hw.datapath.evaluate import gather
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.interchange.lowering import Lowering, lowers
 from venom_hw.interchange.normalise import normalised
+from venom_hw.interchange.sequence import products
 from venom_hw.interchange.tables import Cone, ConeEvaluator, shrink, table_cone
 
 
@@ -84,7 +85,7 @@ def matmul(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
     source = im.file.producer.get(node.input[1])
     if source is not None and source.op_type == "Transpose" and im.file.constant(source.input[0]) is not None:
         return product(im, node, node.input[0], source.input[0], _transposes(im, source))
-    return im.builder.matmul(im.lower(node.input[0]), im.lower(node.input[1]), name=im.name("matmul"))
+    return products(im, node, im.lower(node.input[0]), im.lower(node.input[1]))
 
 
 def _transposes(im: Lowering, node: onnx.NodeProto) -> bool:
@@ -127,12 +128,14 @@ def add(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
         im.builder.stage = "pooling"
         im.tensor[state], following = im.builder.accumulator(state, term, out=tensor)
         return following
-    return im.builder.add(*map(im.lower, node.input), name=im.name("sum"))
+    a, b = map(im.lower, node.input)
+    return im.builder.add(a, b, name=im.name("sum"))
 
 
 @lowers("Sub")
 def sub(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
-    return im.builder.sub(*map(im.lower, node.input), name=im.name("difference"))
+    a, b = map(im.lower, node.input)
+    return im.builder.sub(a, b, name=im.name("difference"))
 
 
 @lowers("Max")
@@ -153,8 +156,9 @@ def mul(im: Lowering, node: onnx.NodeProto, tensor: str) -> str:
         gathered = im.file.producer.get(scale)
         if gathered is not None and gathered.op_type == "Gather":
             return normalised(im, node, x, gathered)
+    a, b = map(im.lower, node.input)  # first: what they are made of takes names too
     name = tensor if tensor in im.file.outputs else im.name("product")
-    return im.builder.mul(*map(im.lower, node.input), name=name)
+    return im.builder.mul(a, b, name=name)
 
 
 @lowers("Pow")
