@@ -1,6 +1,7 @@
 """`python -m rtf_models`: every command is there, reached with its arguments, and its help teaches."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import types
@@ -12,7 +13,7 @@ from rtf_models import __main__ as cli
 
 PACKAGE = Path(cli.__file__).parent
 ALL = [command for group in cli.GROUPS.values() for command in group]
-FLAGS = {  # of the original, with the defaults that a parser shows: they go on working
+FLAGS = {  # of the original: they go on working
     "train": "--data-dir --output-dir --mode --latent-dims --epochs --batch-size --lr --beta --d-model --horizon "
     "--device --num-workers --num-codes --commitment-cost --alert-dir --splits --labels-dir --use-metadata "
     "--use-images --image-backbone --finetune-backbone --use-gp --gp-dim --max-detections --cls-weight --num-classes "
@@ -27,6 +28,19 @@ FLAGS = {  # of the original, with the defaults that a parser shows: they go on 
     "generate": "--fitting-dir --output-dir --n-per-model --models --seed",
     "generate-surveysim": "--ztf-dir --output-dir --populations --n-per-pop --seed --ztf-start --ztf-end",
 }
+
+
+DEFAULTS = {  # of the original, where a module has a `parser`; those of train: tests/rtf/train/test_command.py
+    "preprocess": {"horizon": 100, "workers": 1, "fit_gp": False},
+    "early": {"summary": None, "batch_size": 256, "detection_counts": [3, 5, 7, 10, 15, 20, 30, 50, 100],
+              "image_backbone": None, "num_classes": None},
+    "mlp-probe": {"models": []},
+    "physical": {"models": [], "batch_size": 256, "plot_per_class": 3},
+    "visualize": {"models": [], "methods": ["umap", "tsne"], "comparison_dims": [], "comparison_only": False},
+    "generate": {"n_per_model": 500, "models": ["Afterglow", "MetzgerKN", "Magnetar", "ShockCooling"], "seed": 42},
+    "generate-surveysim": {"populations": ["kilonova", "afterglow"], "n_per_pop": 500, "seed": 42,
+                           "ztf_start": "201803", "ztf_end": "202103"},
+}  # fmt: skip
 
 
 def helped(name, capsys) -> str:
@@ -85,6 +99,17 @@ def test_the_original_s_flags_are_there(name, capsys):
     printed = helped(name, capsys)
     missing = [flag for flag in FLAGS[name].split() if not any(f"{flag}{end}" in printed for end in " ,]\n")]
     assert not missing
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_original_s_defaults(name):
+    (command,) = (c for c in ALL if c.name == name)
+    parser = importlib.import_module(f"rtf_models.{command.module}").parser()
+    found = {action.dest: action.default for action in parser._actions}
+    for dest, default in DEFAULTS[name].items():
+        ours = found[dest]
+        ours = [] if default == [] and ours is None else list(ours) if isinstance(ours, tuple) else ours
+        assert str(ours) == str(default) if isinstance(default, str) else ours == default, dest
 
 
 def test_arguments_reach_the_module(monkeypatch):
