@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rtf_models.data.alerts import source_from_alerts
 from rtf_models.data.stamp import CUTOUTS, NoStamp, packet_stamps
 from rtf_models.stream.arrival import taken
+from rtf_models.stream.detections import source_of
 from rtf_models.stream.file_stream import FileStream
 from rtf_models.stream.history import History
 from rtf_models.stream.packets import alert_of
@@ -164,3 +165,29 @@ def test_real_stamps(ztf_folder):
             np.testing.assert_array_equal(found[0], wanted)
             whole += 1
     assert whole > 80 and len(memory) == 0
+
+
+def test_real_objects_of_several_alerts_look_as_preprocessing_makes_them(ztf_folder):
+    """Every alert of the real packets, in the order of time: the detections and the image of `source_from_alerts`."""
+    folders = [str(ztf_folder / "alerts_avro"), str(ztf_folder / "alerts_parquet")]
+    packets = sorted((a.packet for a in taken(FileStream(folders))), key=lambda p: p["candidate"]["jd"])
+    history, memory, known, several, images = History(500, None, None, metadata=True), Triplets(500), {}, 0, 0
+    for one in packets:
+        past = known.setdefault(one["objectId"], [])
+        past.append(one)
+        alert = alert_of(one, metadata=True)
+        seen = history.touch(alert.object_id, alert.jd, alert.rows)
+        if not len(seen):
+            continue
+        wanted = source_from_alerts(alert.object_id, past)
+        source = source_of(alert.object_id, seen, memory.newest(alert, one, seen))
+        for name in ("time", "band", "mag", "mag_err", "metadata"):
+            np.testing.assert_array_equal(getattr(source, name), getattr(wanted, name), err_msg=f"{alert}")
+        assert (source.has_image is None) == (wanted.has_image is None)
+        if source.has_image is not None:
+            at = np.flatnonzero(wanted.has_image)[-1]
+            assert np.flatnonzero(source.has_image).tolist() == [at]
+            np.testing.assert_array_equal(source.images(at), wanted.images(at))
+            images += 1
+        several += len({p["candid"] for p in past}) > 1
+    assert several >= 10 and images > 80, (several, images)
