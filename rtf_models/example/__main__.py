@@ -70,7 +70,7 @@ def run_example(args: argparse.Namespace) -> list[Path]:
     """All of it; what was written. Raises RtfError."""
     from rtf_models.checkpoint import load_checkpoint
     from rtf_models.train.data import load_data
-    from rtf_models.train.run import sweep
+    from rtf_models.train.sweep import sweep
 
     from .judge import feature_probe, judge_run, majority
     from .report import write_figures, write_report

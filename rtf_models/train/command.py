@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         configs = configs_of(args)
         for note in without_effect(args):
             print(f"note: {note}", file=sys.stderr)
-        from .run import sweep
+        from .sweep import sweep
 
         summaries = sweep(configs, args.output_dir, command=command, resume=args.resume, quiet=args.quiet)
     except (RtfError, FileNotFoundError) as error:

@@ -12,8 +12,9 @@ from rtf_models.embedding import Embeddings, embed_sources
 from rtf_models.train.data import load_data
 from rtf_models.train.errors import TrainError
 from rtf_models.train.lock import locked
-from rtf_models.train.run import sweep, train_run
+from rtf_models.train.run import train_run
 from rtf_models.train.state import read_state
+from rtf_models.train.sweep import sweep
 
 VARIANTS = {
     "ae": {"mode": "ae"},
@@ -110,7 +111,7 @@ def test_a_damaged_state_is_not_gone_on_with(tmp_path, small_config, toy_data):
 
 def test_a_sweep_reads_the_data_once_and_does_not_repeat(tmp_path, small_config, toy_folder, monkeypatch):
     calls = []
-    monkeypatch.setattr("rtf_models.train.run.load_data", lambda *a: calls.append(1) or load_data(*a))
+    monkeypatch.setattr("rtf_models.train.sweep.load_data", lambda *a: calls.append(1) or load_data(*a))
     configs = [small_config(data_dir=str(toy_folder), mode="ae", latent_dim=d, epochs=1) for d in (2, 4)]
     summaries = sweep(configs, tmp_path, quiet=True)
     assert [s["latent_dim"] for s in json.loads((tmp_path / "sweep_ae.json").read_text())] == [2, 4] and len(
