@@ -28,7 +28,7 @@ from venom_hw.datapath.fixed import FixedPointError, FixedType
 from venom_hw.datapath.graph import Graph
 from venom_hw.datapath.model import Datapath
 from venom_hw.datapath.ops import DatapathError
-from venom_hw.interchange import operations  # noqa: F401 - registers the operations with the lowering
+from venom_hw.interchange import operations, sequence  # noqa: F401 - register the operations with the lowering
 from venom_hw.interchange.lowering import Lowering, declared_type
 from venom_hw.interchange.onnx_graph import ImportRefused, OnnxGraph
 

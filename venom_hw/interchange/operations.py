@@ -13,7 +13,7 @@ from venom_hw.datapath.evaluate import gather
 from venom_hw.datapath.fixed import FixedType
 from venom_hw.interchange.lowering import Lowering, lowers
 from venom_hw.interchange.normalise import normalised
-from venom_hw.interchange.sequence import products
+from venom_hw.interchange.products import products
 from venom_hw.interchange.tables import Cone, ConeEvaluator, shrink, table_cone
 
 
