@@ -22,6 +22,7 @@ def lean(request):
     return request.param, find_model(f"{request.param}-lean")
 
 
+@pytest.mark.slow
 def test_checkpoint_gives_the_shipped_onnx_bytes(lean, tmp_path):
     _, files = lean
     loaded = load_quantised(files.checkpoint)

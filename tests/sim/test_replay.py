@@ -209,6 +209,7 @@ def soak(model, total, folder, channels=None):
     return result
 
 
+@pytest.mark.slow
 def test_short_soak_of_a_shipped_model(tmp_path):
     """Few channels of the 2,048, one for each address bit: several windows on each, so clears and what is left."""
     few = address_channels(2048)

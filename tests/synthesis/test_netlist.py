@@ -46,6 +46,7 @@ def results(unit, graph, folder, count=300):
     return run.results, golden(graph, values, channels)
 
 
+@pytest.mark.slow
 def test_the_netlist_of_a_head_gives_the_golden_results_and_a_wrong_lut_others(tmp_path):
     graph = head_of("tiny")
     unit = head_netlist(graph, tmp_path / "rtl", interval=16)
