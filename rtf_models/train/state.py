@@ -6,16 +6,13 @@ epoch alone, so no generator's state is kept.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
 from torch import nn
 
 from rtf_models.model.tensors import with_versions
-from venom_hw.atomic import write_atomically
+from venom_hw.state_files import read_description, read_tensors, write_state
 
 from .errors import TrainError
 
@@ -32,19 +29,7 @@ def save_state(
     for name, parameter in model.named_parameters():
         moments = optimiser.state.get(parameter, {})
         tensors |= {f"{m}.{name}": moments[m] for m in MOMENTS if m in moments}
-    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
-    target = folder / f"state-{epoch:04d}.safetensors"
-    write_atomically(target, content)
-    head = {
-        "format": FORMAT,
-        "epoch": epoch,
-        "tensors": target.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write_atomically(folder / STATE, json.dumps(head | description, indent=1))
-    for old in folder.glob("state-*.safetensors"):
-        if old != target:
-            old.unlink()
+    write_state(folder, epoch, tensors, {"epoch": epoch} | description, FORMAT)
 
 
 def read_state(folder: Path) -> dict:
@@ -52,26 +37,17 @@ def read_state(folder: Path) -> dict:
     path = folder / STATE
     if not path.is_file():
         raise TrainError(f"{path}: no such file; expected the folder of a run that has finished an epoch")
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as wrong:
-        raise TrainError(f"{path}: not JSON ({wrong})") from wrong
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainError(f"{path}: expected format '{FORMAT}'")
-    return state
+    return read_description(folder, FORMAT, TrainError)
 
 
 def restore_state(folder: Path, state: dict, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Weights and moments of a state. Raises TrainError if its tensors are missing, changed, or of another network."""
-    path = folder / state["tensors"]
-    content = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise TrainError(f"{path}: missing or changed since {STATE} was written")
-    tensors = load(content)
+    tensors = read_tensors(folder, state, TrainError)
     try:
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(with_versions(model, weights))
     except RuntimeError as error:
+        path = folder / state["tensors"]
         raise TrainError(f"{path}: of another network than these settings make ({error})") from error
     for name, parameter in model.named_parameters():
         if f"step.{name}" in tensors:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
+from venom_hw.state_files import read_description, read_tensors, write_state
+
 from .config import TrainConfig
 from .errors import TrainError
 from .loop import Trainer
-from .state_files import read_description, read_tensors, write_state
 
 FORMAT = "venom-hw/training-state/1"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from venom_hw.train.state_files import read_description, read_tensors, write_state
+from venom_hw.state_files import read_description, read_tensors, write_state
 
 from .errors import TrainArrayError
 from .trainer import ArrayTrainer, Fate

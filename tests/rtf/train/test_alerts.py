@@ -36,18 +36,14 @@ def labelled_alerts(tmp_path, ztf_folder):
     return tmp_path
 
 
+def options(folder):
+    """Where the packets and their labels are, and where the runs go."""
+    places = {"--alert-dir": "alerts", "--splits": "splits.csv", "--labels-dir": "labels", "--output-dir": "runs"}
+    return [word for flag, name in places.items() for word in (flag, str(folder / name))]
+
+
 def test_real_packets_to_fingerprints(labelled_alerts, capsys):
-    where = [
-        "--alert-dir",
-        "alerts",
-        "--splits",
-        "splits.csv",
-        "--labels-dir",
-        "labels",
-        "--output-dir",
-        "runs",
-    ]
-    where = [w if w.startswith("--") else str(labelled_alerts / w) for w in where]
+    where = options(labelled_alerts)
     flags = ["--mode", "ae", "--latent-dims", "4", "--use-metadata", "--use-images", "--cls-weight", "0.5", "--epochs",
              "1", "--batch-size", "2", "--random-truncate", "--threads", "1", "--quiet", *SMALL]  # fmt: skip
     assert main([*where, *flags]) == 0, capsys.readouterr().err
@@ -62,16 +58,6 @@ def test_real_packets_to_fingerprints(labelled_alerts, capsys):
 
 
 def test_features_are_not_in_packets(labelled_alerts, capsys):
-    where = [
-        "--alert-dir",
-        "alerts",
-        "--splits",
-        "splits.csv",
-        "--labels-dir",
-        "labels",
-        "--output-dir",
-        "runs",
-    ]
-    where = [w if w.startswith("--") else str(labelled_alerts / w) for w in where]
+    where = options(labelled_alerts)
     assert main([*where, "--use-gp", "--quiet", "--latent-dims", "4"]) == 2
     assert "preprocess --fit-gp" in capsys.readouterr().err

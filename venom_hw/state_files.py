@@ -1,6 +1,7 @@
 """The two files of a training's state: tensors, and state.json that names their hash. No pickle.
 
-A crash between the two is noticed, not resumed from.
+A crash between the two is noticed, not resumed from. Of the project this module imports `atomic` alone: any room may
+use it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def write_state(folder: Path, number: int, tensors: Mapping[str, Tensor], descri
 
     The tensors of an older state are removed after the switch.
     """
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    content = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     target = folder / f"state-{number:04d}.safetensors"
     write_atomically(target, content)
     head = {"format": form, "tensors": target.name, "sha256": hashlib.sha256(content).hexdigest()}
@@ -36,7 +37,7 @@ def read_description(folder: Path, form: str, error: type[ValueError]) -> dict:
     path = folder / "state.json"
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as wrong:
+    except (UnicodeDecodeError, json.JSONDecodeError) as wrong:
         raise error(f"{path}: not JSON ({wrong})") from wrong
     if not isinstance(state, dict) or state.get("format") != form:
         raise error(f"{path}: expected format '{form}'")
