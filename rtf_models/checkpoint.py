@@ -20,12 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from venom_hw.atomic import write_atomically
+from venom_hw.tensor_check import check_finite
 
 from .classes import ClassScheme
 from .data.inputs import InputSpec
 from .errors import CheckpointError, RtfError
 from .model import LightCurveCompressor
-from .model.tensors import check_finite, load_tensors
+from .model.tensors import load_tensors
 from .original_checkpoint import read_original
 
 FORMAT = "rtf/checkpoint/1"
@@ -102,7 +103,7 @@ def save_checkpoint(
     _check_inputs(path, model, inputs)
     tensors = {}
     for name, tensor in model.state_dict().items():
-        check_finite(path, name, tensor)
+        check_finite(path, name, tensor, CheckpointError)
         kept = torch.float32 if tensor.is_floating_point() else tensor.dtype
         tensors[name] = tensor.detach().to("cpu", kept).contiguous()
     content = {"format": FORMAT, "model": model.config(), "inputs": inputs.to_dict(), "classes": scheme.to_dict(),

@@ -32,7 +32,7 @@ ARROWS = {
     "sweep": {"model", "detector", "train", "cluster"},
 }
 # Small modules without imports of the project, open to every room.
-NEUTRAL = {"atomic", "backend", "command_line", "compiled", "inert_pickle", "state_files"}
+NEUTRAL = {"atomic", "backend", "command_line", "compiled", "inert_pickle", "state_files", "tensor_check"}
 # The same for rtf_models, folders and single files, from bottom to top: each may import what stands above it here.
 RTF_ROOMS = [
     "errors", "classes", "model", "data", "features", "original_checkpoint", "checkpoint", "convert_checkpoint",

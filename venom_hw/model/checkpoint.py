@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from venom_hw.atomic import write_atomically
+from venom_hw.tensor_check import check_tensors
 
 from .errors import CheckpointError
 from .network import MKIDEnergySSM
@@ -115,18 +116,7 @@ def load_checkpoint(path: str | os.PathLike) -> VenomCheckpoint:
         raise CheckpointError(f"{path}: metadata key 'venom' is not JSON ({error})") from error
     _check_header(path, header)
     model = MKIDEnergySSM(**{name: header["model"][name] for name in SIZES})
-    own = model.state_dict()
-    if missing := sorted(set(own) - set(tensors)):
-        raise CheckpointError(f"{path}: tensor '{missing[0]}' is missing ({len(missing)} in all)")
-    if unknown := sorted(set(tensors) - set(own)):
-        raise CheckpointError(f"{path}: unknown tensor '{unknown[0]}' ({len(unknown)} in all)")
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise CheckpointError(
-                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
-            )
-        if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: tensor '{name}' holds values that are not finite")
+    check_tensors(path, model.state_dict(), tensors, CheckpointError)
     model.load_state_dict(tensors)
     return VenomCheckpoint(
         model.eval(), header["window"], header["normalisation"], header["training"], header["data"]
