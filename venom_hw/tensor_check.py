@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-
 Tensors = Mapping[str, Tensor]
 
 
